@@ -1,0 +1,1 @@
+"""Shared domain code: artifacts, storage, video, models, training, metrics. Imports no kfp."""

@@ -1,0 +1,94 @@
+"""`python -m components.<stage>`: a command line made from the stage's own definition."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components import __version__
+from components.core.errors import SettingsError
+from components.core.events import Reporter
+from components.core.lifetime import die_with_parent
+from components.core.settings import Settings, build, is_runtime, parse_assignments, read_file
+from components.core.stage import S, Stage, reported_failure
+
+
+def main(stage: Stage[S], arguments: Sequence[str] | None = None) -> int:
+    """Runs `stage` from command-line arguments; returns the exit code."""
+    parser = make_parser(stage)
+    given = vars(parser.parse_args(arguments))
+    report = Reporter(stage.name)
+    if os.environ.get("TRAINYARD_EVENTS"):
+        die_with_parent()
+    with reported_failure(report):
+        settings = build(stage.settings, _values(stage.settings, given), stage.name)
+        if given["dry_run"]:
+            if problems := [*_missing_paths(stage, given), *stage.check(settings)]:
+                raise SettingsError(problems, stage.name)
+            print(settings.model_dump_json(indent=2))
+            return 0
+        if problems := _missing_paths(stage, given):
+            raise SettingsError(problems, "the command line")
+        inputs = {name: Path(given[name]) for name in stage.inputs}
+        outputs = {name: Path(given[name]) for name in stage.outputs if given[name]}
+        state = Path(given["state_dir"]) if given["state_dir"] else None
+        stage.execute(settings, inputs, outputs, state, report)
+    return 0
+
+
+def make_parser(stage: Stage[Any]) -> argparse.ArgumentParser:
+    """The stage's argument parser: one option per input, output and setting."""
+    module = sys.modules[stage.settings.__module__]
+    parser = argparse.ArgumentParser(
+        prog=f"python -m components.{stage.name}",
+        description=(module.__doc__ or "").strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"trainyard {__version__}")
+    parser.add_argument("-f", "--file", help="YAML or JSON file with settings; options override it")
+    parser.add_argument(
+        "--state-dir", help="where work is kept for resuming ($TRAINYARD_STATE_DIR)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="check everything, do nothing")
+    places = parser.add_argument_group("inputs and outputs")
+    for name, text in stage.inputs.items():
+        places.add_argument(_option(name), dest=name, metavar="DIR", help=f"input: {text}")
+    for name, text in stage.outputs.items():
+        places.add_argument(_option(name), dest=name, metavar="PATH", help=f"output: {text}")
+    group = parser.add_argument_group("settings")
+    for name, field in stage.settings.model_fields.items():
+        default = "required" if field.is_required() else f"default: {field.default!r}"
+        speed = "; affects speed only" if is_runtime(field) else ""
+        text = f"{field.description} ({default}{speed})".replace("%", "%%")
+        group.add_argument(_option(name), dest=f"setting {name}", metavar="VALUE", help=text)
+    return parser
+
+
+def text_fields(settings: type[Settings]) -> set[str]:
+    """Names of the settings whose command-line value is taken literally."""
+    return {name for name, field in settings.model_fields.items() if field.annotation is str}
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _values(settings: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
+    values = read_file(given["file"]) if given["file"] else {}
+    pairs = [
+        f"{key.removeprefix('setting ')}={value}"
+        for key, value in given.items()
+        if key.startswith("setting ") and value is not None
+    ]
+    return {**values, **parse_assignments(pairs, text_fields(settings))}
+
+
+def _missing_paths(stage: Stage[Any], given: Mapping[str, Any]) -> list[str]:
+    missing = [f"{_option(name)} is required" for name in stage.inputs if not given[name]]
+    if stage.outputs and not any(given[name] for name in stage.outputs):
+        missing.append(f"give at least one of {', '.join(map(_option, stage.outputs))}")
+    return missing

@@ -1,0 +1,69 @@
+"""Ties a process to its parent and turns SIGTERM into an orderly stop."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(number: int = signal.SIGTERM) -> None:
+    """Makes the kernel send this process signal `number` when its parent dies.
+
+    Uses prctl(2) on Linux and a watching thread elsewhere, so that even a SIGKILLed parent
+    leaves no child behind.
+    """
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+        if os.getppid() != parent:  # it died before the call
+            os.kill(os.getpid(), number)
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=watch, daemon=True, name="die-with-parent").start()
+
+
+class StopSignal:
+    """Set once SIGTERM or SIGINT has arrived; long loops look at it between steps."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+    def set(self) -> None:
+        """Asks for the stop, as the signal would."""
+        self._event.set()
+
+
+@contextmanager
+def stop_on_sigterm() -> Iterator[StopSignal]:
+    """While active, SIGTERM and SIGINT set the yielded flag; a second signal ends the process."""
+    stop = StopSignal()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        stop.set()
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

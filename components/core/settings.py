@@ -1,0 +1,154 @@
+"""Typed settings from files and `key=value` pairs, with every problem reported at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+
+from components.core.errors import SettingsError
+
+S = TypeVar("S", bound="Settings")
+
+RUNTIME: dict[str, Any] = {"runtime": True}
+"""`json_schema_extra` of a field that changes how fast a stage works, never its result."""
+
+
+class Settings(BaseModel):
+    """Base of every stage's settings: flat, immutable, unknown keys refused.
+
+    Unset is `''`, 0 or an empty list, never None, because that is what a Kubeflow form can send.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that determine the result: all but the fields marked `RUNTIME`."""
+        runtime = {name for name, field in type(self).model_fields.items() if is_runtime(field)}
+        return self.model_dump(mode="json", exclude=runtime)
+
+
+def is_runtime(field: FieldInfo) -> bool:
+    """Whether a settings field only affects speed."""
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("runtime"))
+
+
+def build(cls: type[S], values: Mapping[str, Any], where: str = "settings") -> S:
+    """Validates `values` into `cls`.
+
+    Whole numbers that a JSON or protobuf transport turned into floats inside lists become
+    integers again before validation.
+
+    Raises:
+        SettingsError: with every unknown key, wrong type and bad value.
+    """
+    try:
+        return cls(**{key: restore_integers(value) for key, value in values.items()})
+    except ValidationError as error:
+        raise SettingsError(_describe(cls, error), where) from None
+
+
+def problems(cls: type[Settings], values: Mapping[str, Any]) -> list[str]:
+    """Every problem `build` would report, as a list; empty when the values are fine."""
+    try:
+        build(cls, values)
+    except SettingsError as error:
+        return error.problems
+    return []
+
+
+def read_file(path: Path | str) -> dict[str, Any]:
+    """Reads a YAML or JSON mapping of parameters.
+
+    Raises:
+        SettingsError: the file is absent, is not YAML, or does not hold a mapping.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError([f"cannot read it: {error.strerror}"], str(path)) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError([f"it is not valid YAML: {error}"], str(path)) from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise SettingsError(
+            ["expected a mapping of `name: value` lines at the top level"], str(path)
+        )
+    return content
+
+
+def parse_assignments(pairs: Iterable[str], text_keys: Iterable[str] = ()) -> dict[str, Any]:
+    """Parses `key=value` command-line pairs; values are YAML except for keys that hold text.
+
+    Args:
+        pairs: for example `["epochs=3", "source=/data/clips"]`.
+        text_keys: names whose value is taken literally (`source=007` stays `"007"`).
+
+    Raises:
+        SettingsError: with every pair that is not of the form `key=value`.
+    """
+    text = set(text_keys)
+    values: dict[str, Any] = {}
+    bad: list[str] = []
+    for pair in pairs:
+        key, separator, raw = pair.partition("=")
+        if not separator or not key.strip():
+            bad.append(f"{pair!r} is not of the form key=value")
+            continue
+        key = key.strip()
+        try:
+            values[key] = raw if key in text else yaml.safe_load(raw)
+        except yaml.YAMLError:
+            bad.append(f"{key}: the value {raw!r} is not valid YAML; quote it")
+        if values.get(key, raw) is None:
+            values[key] = ""
+    if bad:
+        raise SettingsError(bad, "the command line")
+    return values
+
+
+def restore_integers(value: Any) -> Any:
+    """Turns whole floats inside lists and mappings back into ints (KFP sends `[1.0, 2.0]`)."""
+    if isinstance(value, list):
+        return [_restored(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _restored(item) for key, item in value.items()}
+    return value
+
+
+def _restored(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return restore_integers(value)
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """A `did you mean` hint for a mistyped name, or an empty string."""
+    match = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {match[0]!r}?" if match else ""
+
+
+def _describe(cls: type[Settings], error: ValidationError) -> list[str]:
+    lines = []
+    for item in error.errors(include_url=False):
+        where = ".".join(str(part) for part in item["loc"])
+        field = str(item["loc"][0]) if item["loc"] else ""
+        if item["type"] == "extra_forbidden":
+            hint = closest(where, cls.model_fields) or f"; known: {', '.join(cls.model_fields)}"
+            lines.append(f"{where}: unknown parameter{hint}")
+        elif item["type"] == "missing":
+            about = cls.model_fields[field].description or ""
+            lines.append(f"{where}: required but not given ({about})")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            prefix = f"{where}: " if where else ""
+            lines.append(f"{prefix}{message} (got {item['input']!r})" if where else message)
+    return lines

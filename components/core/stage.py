@@ -1,0 +1,205 @@
+"""What every stage is: settings, inputs, outputs and one function, run the same way everywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, Generic, TypeVar
+
+from components import __version__
+from components.core import files
+from components.core.artifacts import base
+from components.core.errors import SettingsError, StoppedError, TrainyardError
+from components.core.events import Reporter
+from components.core.lifetime import die_with_parent
+from components.core.settings import Settings, build
+from components.core.state import StateDir, default_root
+
+S = TypeVar("S", bound=Settings)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a stage function gets besides its settings."""
+
+    inputs: Mapping[str, Path]
+    """Resolved input directories by name."""
+    outputs: Mapping[str, Path]
+    """Where to write each output (a directory or file to create); committed when all is done."""
+    work: Path
+    """Scratch that survives kills and restarts with the same key; for resuming."""
+    report: Reporter
+    run_id: str = ""
+    metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Output name → finite scalars to show in the Kubeflow UI."""
+
+
+def no_check(settings: Any) -> list[str]:
+    """The default `Stage.check`: nothing beyond the settings' own validation."""
+    return []
+
+
+@dataclass(frozen=True)
+class Stage(Generic[S]):
+    """A stage's definition; `stage.py` of each stage folder holds one, named STAGE."""
+
+    name: str
+    settings: type[S]
+    function: Callable[[S, Job], None]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Name of each input artifact → what it is."""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    """Name of each output → what it is."""
+    external: bool = False
+    """Touches the outside world: its result is reused only within the same run."""
+    check: Callable[[S], list[str]] = no_check
+    """Problems with the outside world (source missing, service unreachable), before any work."""
+
+    def execute(
+        self,
+        settings: S,
+        inputs: Mapping[str, Path],
+        outputs: Mapping[str, Path],
+        state_root: Path | None = None,
+        report: Reporter | None = None,
+    ) -> dict[str, dict[str, Any]]:
+        """Runs the stage, or reuses or resumes what an earlier run left, and publishes.
+
+        Returns:
+            Per output name, the scalars the stage wants shown beside it.
+
+        Raises:
+            TrainyardError: anything the caller can act on; nothing half-written is published.
+        """
+        report = report or Reporter(self.name)
+        resolved = {name: base.resolve(Path(inputs[name])) for name in self.inputs}
+        identity = {
+            "stage": self.name,
+            "code": __version__,
+            "settings": settings.identity(),
+            "inputs": {name: base.fingerprint(path) for name, path in resolved.items()},
+        }
+        state = StateDir(state_root or default_root(), self.name, identity)
+        run_id = os.environ.get("TRAINYARD_RUN_ID", "")
+        token = (run_id or _timestamp()) if self.external else "result"
+        with files.full_disk_named(state.path), state.locked(report.message), _stoppable():
+            result = state.result(token)
+            if result:
+                report.state("reused", key=state.key)
+                report.message(f"already done (key {state.key}), reusing its result")
+            else:
+                if problems := self.check(settings):
+                    raise SettingsError(problems, self.name)
+                report.state("started", key=state.key)
+                result = self._run(settings, resolved, state, token, report, run_id)
+            metadata = _read_metadata(result)
+            for name in self.outputs:
+                if name in outputs and (result / name).exists():
+                    _publish(result / name, Path(outputs[name]))
+                    report.artifact(name, Path(outputs[name]))
+        return metadata
+
+    def _run(
+        self,
+        settings: S,
+        inputs: Mapping[str, Path],
+        state: StateDir,
+        token: str,
+        report: Reporter,
+        run_id: str,
+    ) -> Path:
+        began = time.monotonic()
+        with state.new_result(token) as folder:
+            places = {name: folder / name for name in self.outputs}
+            job = Job(inputs, places, state.work, report, run_id)
+            self.function(settings, job)
+            files.write_json(folder / "metadata.json", job.metadata)
+        report.state("finished", seconds=round(time.monotonic() - began, 3))
+        result = state.result(token)
+        assert result is not None
+        return result
+
+    def run_component(self, arguments: Mapping[str, Any]) -> None:
+        """Runs inside a KFP executor: `arguments` are the component function's `locals()`.
+
+        Artifacts are recognised by having a `path`; everything else is a setting.
+        """
+        if os.environ.get("TRAINYARD_EVENTS"):
+            die_with_parent()
+        report = Reporter(self.name)
+        paths = {
+            key: Path(value.path) for key, value in arguments.items() if hasattr(value, "path")
+        }
+        values = {key: value for key, value in arguments.items() if key not in paths}
+        with reported_failure(report):
+            settings = build(self.settings, values, self.name)
+            inputs = {name: paths[name] for name in self.inputs}
+            outputs = {name: paths[name] for name in self.outputs if name in paths}
+            metadata = self.execute(settings, inputs, outputs, report=report)
+        for name, figures in metadata.items():
+            if name in arguments:
+                arguments[name].metadata.update(figures)
+
+
+@contextmanager
+def reported_failure(report: Reporter) -> Iterator[None]:
+    """Ends the process with the error's message and exit code instead of a traceback."""
+    try:
+        yield
+    except TrainyardError as error:
+        report.state("failed", message=str(error), exit_code=error.exit_code)
+        raise SystemExit(_exit_with(error)) from None
+    except KeyboardInterrupt:
+        report.state("failed", message="interrupted", exit_code=130)
+        raise SystemExit(130) from None
+
+
+def _exit_with(error: TrainyardError) -> int:
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    return error.exit_code
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM raises StoppedError in the main thread; state and outputs stay consistent."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise StoppedError("stopped by SIGTERM; run the same command again to resume")
+
+    try:
+        previous = signal.signal(signal.SIGTERM, handle)
+    except ValueError:  # not the main thread: whoever owns it handles signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _publish(source: Path, destination: Path) -> None:
+    is_artifact = source.is_dir() and any((source / name).exists() for name in base.INDEX_FILES)
+    if os.environ.get("TRAINYARD_ARTIFACTS") == "location" and is_artifact:
+        base.write_location(destination, str(source), base.fingerprint(source))
+    else:
+        files.publish(source, destination)
+
+
+def _read_metadata(result: Path) -> dict[str, dict[str, Any]]:
+    content = json.loads((result / "metadata.json").read_text(encoding="utf-8"))
+    assert isinstance(content, dict)
+    return content
+
+
+def _timestamp() -> str:
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
