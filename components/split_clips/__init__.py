@@ -1,0 +1,1 @@
+"""Assigns clips to train, val and test: stratified, grouped, seeded."""

@@ -1,0 +1,7 @@
+"""Command line of `split_clips`."""
+
+from components.core.command_line import main
+from components.split_clips.stage import STAGE
+
+if __name__ == "__main__":
+    raise SystemExit(main(STAGE))
