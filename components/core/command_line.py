@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from components import __version__
 from components.core.errors import SettingsError
 from components.core.events import Reporter
-from components.core.lifetime import die_with_parent
+from components.core.lifetime import watch_runner
 from components.core.settings import Settings, build, is_runtime, parse_assignments, read_file
 from components.core.stage import S, Stage, reported_failure
 
@@ -22,8 +21,7 @@ def main(stage: Stage[S], arguments: Sequence[str] | None = None) -> int:
     parser = make_parser(stage)
     given = vars(parser.parse_args(arguments))
     report = Reporter(stage.name)
-    if os.environ.get("TRAINYARD_EVENTS"):
-        die_with_parent()
+    watch_runner()
     with reported_failure(report):
         settings = build(stage.settings, _values(stage.settings, given), stage.name)
         if given["dry_run"]:

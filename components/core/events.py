@@ -105,7 +105,10 @@ class Reporter:
 
     def _emit(self, event: str, **fields: Any) -> None:
         record = {"event": event, "stage": self.stage, "time": round(time.time(), 3), **fields}
-        print(MARK + json.dumps(record), flush=True)
+        try:
+            print(MARK + json.dumps(record), flush=True)
+        except BrokenPipeError:  # the parent is gone; saving the work matters more than telling
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parse(line: str) -> dict[str, Any] | None:

@@ -15,6 +15,13 @@ from types import FrameType
 _PR_SET_PDEATHSIG = 1
 
 
+PARENT_VARIABLE = "TRAINYARD_PARENT_PID"
+"""Names the process whose end also ends a stage, where shells stand between the two."""
+
+GRACE_SECONDS = 30.0
+"""What a stage gets after SIGTERM to save its work."""
+
+
 def die_with_parent(number: int = signal.SIGTERM) -> None:
     """Makes the kernel send this process signal `number` when its parent dies.
 
@@ -22,18 +29,46 @@ def die_with_parent(number: int = signal.SIGTERM) -> None:
     leaves no child behind.
     """
     parent = os.getppid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-        if os.getppid() != parent:  # it died before the call
-            os.kill(os.getpid(), number)
+    if sys.platform != "linux":
+        watch_process(parent)
         return
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+    if os.getppid() != parent:  # it died before the call
         os.kill(os.getpid(), number)
 
-    threading.Thread(target=watch, daemon=True, name="die-with-parent").start()
+
+def watch_process(pid: int) -> None:
+    """Ends this process (SIGTERM, after a grace period SIGKILL) once process `pid` is gone."""
+
+    def watch() -> None:
+        while is_alive(pid):
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name=f"watch-{pid}").start()
+
+
+def watch_runner() -> None:
+    """Watches the process named by TRAINYARD_PARENT_PID, if a runner set it."""
+    if pid := os.environ.get(PARENT_VARIABLE):
+        watch_process(int(pid))
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return sys.platform != "linux"
 
 
 class StopSignal:

@@ -20,7 +20,7 @@ from components.core import files
 from components.core.artifacts import base
 from components.core.errors import SettingsError, StoppedError, TrainyardError
 from components.core.events import Reporter
-from components.core.lifetime import die_with_parent
+from components.core.lifetime import watch_runner
 from components.core.settings import Settings, build
 from components.core.state import StateDir, default_root
 
@@ -133,8 +133,7 @@ class Stage(Generic[S]):
 
         Artifacts are recognised by having a `path`; everything else is a setting.
         """
-        if os.environ.get("TRAINYARD_EVENTS"):
-            die_with_parent()
+        watch_runner()
         report = Reporter(self.name)
         paths = {
             key: Path(value.path) for key, value in arguments.items() if hasattr(value, "path")

@@ -1,0 +1,38 @@
+"""Where pipelines run. Each backend is a module of this package, loaded by name when asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+NAMES = ("local",)
+"""Backends by the name of their module; each module has a `BACKEND`."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run somebody asked for; `values` are the pipeline parameters that were given."""
+
+    pipeline: str
+    values: Mapping[str, Any]
+    output: Path | None = None
+    resume: bool = False
+
+
+class Backend(Protocol):
+    """What every backend can do."""
+
+    def render(self, request: Request) -> dict[str, Any]:
+        """The exact run `request` stands for, checked, without starting it."""
+
+    def run(self, request: Request) -> int:
+        """Starts the run, follows it, and returns the process exit code."""
+
+
+def load(name: str) -> Backend:
+    """Imports a backend by name."""
+    backend: Backend = importlib.import_module(f"pipelines.backends.{name}").BACKEND
+    return backend

@@ -1,0 +1,236 @@
+"""The local backend: kfp's embedded runner in a supervised process group, no cluster needed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from components.core import files
+from components.core.lifetime import GRACE_SECONDS, PARENT_VARIABLE
+from pipelines import catalog, plan
+from pipelines.backends import Request
+from pipelines.backends._console import Console
+from pipelines.backends._follow import Follower
+from pipelines.backends._run_folder import RunFolder
+
+RUN_DEFAULTS = {"repository": "model_repository"}
+"""Parameters that, unset, get a place inside the run folder."""
+
+
+class LocalBackend:
+    """Runs pipelines on this machine; a run can be stopped, killed and resumed."""
+
+    def render(self, request: Request) -> dict[str, Any]:
+        """The run as it would be started: folder, steps and every parameter value.
+
+        Raises:
+            SettingsError, InputError: everything that is wrong with the request.
+        """
+        folder, _ = self._prepare(request)
+        return {**folder.record, "folder": str(folder.path)}
+
+    def run(self, request: Request) -> int:
+        """Runs the pipeline to its end; 0 on success, else the failed step's exit code."""
+        folder, steps = self._prepare(request)
+        folder.save(status="running")
+        console = Console(steps)
+        with folder.in_use():
+            console.say(f"run folder: {folder.path}\nwork kept for resuming: {_state_dir(folder)}")
+            began = time.monotonic()
+            follower = Follower(folder, console)
+            with _short_temporary_folder() as scratch:
+                code = _Supervisor(folder, scratch).follow(follower)
+            seconds = time.monotonic() - began
+        if code == 0:
+            folder.save(status="finished", seconds=round(seconds, 1))
+            _show_results(folder, console, seconds)
+            return 0
+        folder.save(status="stopped" if code in (130, 143) else "failed")
+        follower.explain(code)
+        console.say(f"\nto continue where it stopped:\n  {resume_command(folder)}")
+        return code
+
+    def _prepare(self, request: Request) -> tuple[RunFolder, list[str]]:
+        opened = RunFolder.reopen if request.resume else RunFolder.plan
+        folder = opened(request.pipeline, request.output)
+        given = {**folder.record["given"], **request.values}
+        described = plan.read(catalog.load(request.pipeline))
+        with _in_directory(folder.record["cwd"]):
+            values = described.resolve(given)
+            for name, place in RUN_DEFAULTS.items():
+                if values.get(name) == "":
+                    values[name] = str(folder.path / place)
+            described.check(values)
+        steps = [step.stage.name for step in described.steps]
+        folder.record.update(given=given, parameters=values, plan=steps)
+        return folder, steps
+
+
+class _Supervisor:
+    """Owns the worker's process group: starts it, reads it, stops it, leaves nothing behind."""
+
+    def __init__(self, folder: RunFolder, scratch: Path) -> None:
+        self._folder = folder
+        self._scratch = scratch
+        self._stopped_by = 0
+        self._process: subprocess.Popen[str] | None = None
+
+    def follow(self, follower: Follower) -> int:
+        """Feeds every line of output to `follower`; returns the exit code of the run."""
+        with self._signals():
+            self._process = self._start()
+            if self._stopped_by:  # it came before there was anything to stop
+                self._signal_group(signal.SIGTERM)
+            assert self._process.stdout is not None
+            for line in self._process.stdout:
+                follower.line(line.rstrip("\n"))
+            code = self._process.wait()
+            self._end_group()
+        if self._stopped_by:
+            return 128 + self._stopped_by
+        return 0 if code == 0 else follower.exit_code
+
+    def _start(self) -> subprocess.Popen[str]:
+        request = self._scratch / "request.json"
+        record = self._folder.record
+        files.write_json(
+            request,
+            {
+                "pipeline": record["pipeline"],
+                "values": record["parameters"],
+                "pipeline_root": str(self._folder.path / "artifacts"),
+            },
+        )
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipelines.backends._local_worker", str(request)],
+            cwd=record["cwd"],
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PATH": os.pathsep.join([_python3_folder(self._scratch), os.environ.get("PATH", "")]),
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+            ),
+            "PYTHONUNBUFFERED": "1",
+            "TMPDIR": str(self._scratch),
+            "TRAINYARD_EVENTS": "json",
+            "TRAINYARD_RUN_ID": self._folder.record["run_id"],
+            "TRAINYARD_STATE_DIR": _state_dir(self._folder),
+            PARENT_VARIABLE: str(os.getpid()),
+        }
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        def handle(number: int, frame: FrameType | None) -> None:
+            again, self._stopped_by = bool(self._stopped_by), number
+            self._signal_group(signal.SIGKILL if again else signal.SIGTERM)
+
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        previous = {number: signal.signal(number, handle) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _signal_group(self, number: int) -> bool:
+        """Signals the whole group; False when nobody is left in it."""
+        if self._process is None:
+            return False
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def _end_group(self) -> None:
+        if not self._signal_group(signal.SIGTERM):
+            return
+        for number, seconds in ((0, GRACE_SECONDS), (signal.SIGKILL, 5.0)):
+            self._signal_group(number)
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                if not self._signal_group(0):
+                    return
+                time.sleep(0.05)
+
+
+def resume_command(folder: RunFolder) -> str:
+    """The command that continues a run from where it stopped."""
+    return shlex.join(
+        ["trainyard", "run", folder.record["pipeline"], "--resume", "--output", str(folder.path)]
+    )
+
+
+def _state_dir(folder: RunFolder) -> str:
+    return str(folder.record["state_dir"])
+
+
+def _python3_folder(scratch: Path) -> str:
+    """A folder whose `python3` is this very interpreter."""
+    beside = Path(sys.executable).parent
+    if (beside / "python3").exists():
+        return str(beside)
+    launcher = scratch / "python3"
+    launcher.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', encoding="utf-8")
+    launcher.chmod(0o755)
+    return str(scratch)
+
+
+@contextmanager
+def _short_temporary_folder() -> Iterator[Path]:
+    """kfp leaves a temporary folder per step; here they vanish with the run. Sockets lie in it
+    too, so its path has to be short."""
+    path = Path(tempfile.mkdtemp(prefix="trainyard-"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _in_directory(path: str) -> Iterator[None]:
+    """Relative paths among the parameters mean what they meant when the run was started."""
+    previous = os.getcwd()
+    os.chdir(path)
+    try:
+        yield
+    finally:
+        os.chdir(previous)
+
+
+def _show_results(folder: RunFolder, console: Console, seconds: float) -> None:
+    console.say(f"\nfinished in {seconds:.1f} s")
+    report = folder.output("evaluate_clips", "report")
+    if report:
+        copy = folder.path / "report.html"
+        with files.atomic_path(copy) as temporary:
+            shutil.copy(report, temporary)
+        console.say(f"report:           {copy}")
+    repository = folder.record["parameters"].get("repository")
+    if repository:
+        console.say(f"model repository: {repository}")
+    console.say(f"all outputs:      {folder.path / 'outputs'}")
+
+
+BACKEND = LocalBackend()

@@ -1,0 +1,49 @@
+"""Which pipelines exist, found without importing kfp."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+from typing import Any
+
+from components.core.errors import SettingsError
+from components.core.settings import closest
+
+_FOLDER = Path(__file__).parent / "projects"
+
+
+def names() -> list[str]:
+    """Names of all pipelines, sorted; each is a module of `pipelines.projects`."""
+    return sorted(path.stem for path in _FOLDER.glob("*.py") if not path.stem.startswith("_"))
+
+
+def summary(name: str) -> str:
+    """First line of a pipeline module's docstring."""
+    tree = ast.parse((_FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    return (ast.get_docstring(tree) or "").partition("\n")[0]
+
+
+def require(name: str) -> str:
+    """Checks that a pipeline exists and returns its name.
+
+    Raises:
+        SettingsError: there is no such pipeline.
+    """
+    known = names()
+    if name.replace("-", "_") in known:
+        return name.replace("-", "_")
+    hint = closest(name, known)
+    raise SettingsError(
+        [f"unknown pipeline {name!r}{hint} (known: {', '.join(known)})"], "PIPELINE"
+    )
+
+
+def load(name: str) -> Any:
+    """The pipeline's decorated function (a kfp GraphComponent). Imports kfp.
+
+    Raises:
+        SettingsError: there is no such pipeline.
+    """
+    name = require(name)
+    return getattr(importlib.import_module(f"pipelines.projects.{name}"), name)

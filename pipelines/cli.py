@@ -1,0 +1,193 @@
+"""The `trainyard` command. Heavy imports happen inside the commands, so that --help is instant."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from components import __version__
+from components.core.errors import SettingsError, TrainyardError
+from pipelines import backends, catalog
+
+EXIT_CODES = """
+\b
+Exit codes:
+  0    done
+  1    a step failed
+  2    wrong settings, parameters or usage
+  3    input data that cannot be used
+  4    a service cannot be reached or refuses the credentials
+  5    no space left
+  6    another process works on the same thing
+  130  stopped by Ctrl-C; 143 stopped by SIGTERM
+"""
+
+
+class _Commands(click.Group):
+    """Turns our errors into a message and an exit code."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except TrainyardError as error:
+            click.echo(f"error: {error}", err=True)
+            raise SystemExit(error.exit_code) from None
+
+
+@click.group(cls=_Commands, epilog=EXIT_CODES, context_settings={"max_content_width": 100})
+@click.version_option(__version__, prog_name="trainyard")
+def main() -> None:
+    """Kubernetes-native training pipelines for vision, on a cluster or on this machine."""
+
+
+def _complete_pipeline(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    return [
+        CompletionItem(name, help=catalog.summary(name))
+        for name in catalog.names()
+        if name.startswith(incomplete)
+    ]
+
+
+def _complete_assignment(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    name = context.params.get("pipeline")
+    if name not in catalog.names() or "=" in incomplete:
+        return []
+    described = _read(str(name))
+    return [
+        CompletionItem(f"{p.name}=", help=p.description)
+        for p in described.parameters.values()
+        if p.name.startswith(incomplete)
+    ]
+
+
+pipeline_argument = click.argument(
+    "pipeline", metavar="PIPELINE", shell_complete=_complete_pipeline
+)
+
+
+@main.command(name="list")
+@click.argument("pipeline", required=False, default="", shell_complete=_complete_pipeline)
+def list_command(pipeline: str) -> None:
+    """List the pipelines, or the steps and parameters of one PIPELINE."""
+    if not pipeline:
+        for name in catalog.names():
+            click.echo(f"{name}  {catalog.summary(name)}")
+        return
+    described = _read(pipeline)
+    click.echo("steps: " + " → ".join(step.stage.name for step in described.steps) + "\n")
+    for parameter in described.parameters.values():
+        default = "required" if parameter.required else f"default {parameter.default!r}"
+        click.echo(f"{parameter.name} ({parameter.type}, {default})\n    {parameter.description}")
+
+
+@main.command()
+@pipeline_argument
+@click.argument(
+    "assignments", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=_complete_assignment
+)
+@click.option("-f", "--file", "files", multiple=True, help="YAML file with parameters; repeatable.")
+@click.option("--backend", default="local", show_default=True, type=click.Choice(backends.NAMES))
+@click.option("--output", type=click.Path(path_type=Path), help="Run folder  [default: runs/…]")
+@click.option("--resume", is_flag=True, help="Continue the run in --output, or the newest one.")
+@click.option("--dry-run", is_flag=True, help="Check everything and show the run; start nothing.")
+@click.option("--follow/--no-follow", default=True, help="Local runs are always followed.")
+def run(
+    pipeline: str,
+    assignments: tuple[str, ...],
+    files: tuple[str, ...],
+    backend: str,
+    output: Path | None,
+    resume: bool,
+    dry_run: bool,
+    follow: bool,
+) -> None:
+    """Run PIPELINE with the given parameters (`trainyard list PIPELINE` shows them)."""
+    from pipelines.backends import Request
+
+    name = catalog.require(pipeline)
+    request = Request(name, _values(name, files, assignments), output, resume)
+    chosen = backends.load(backend)
+    if dry_run:
+        _show_dry_run(chosen.render(request))
+        return
+    raise SystemExit(chosen.run(request))
+
+
+@main.command(name="compile")
+@click.argument("pipeline", required=False, default="", shell_complete=_complete_pipeline)
+@click.option("--all", "everything", is_flag=True, help="Compile every pipeline.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), default=Path(), help="Folder to write to."
+)
+def compile_command(pipeline: str, everything: bool, output: Path) -> None:
+    """Compile PIPELINE (or --all) to Kubeflow Pipelines YAML."""
+    from pipelines.compile import compile_pipeline
+
+    if bool(pipeline) == everything:
+        raise SettingsError(["name one pipeline, or give --all"], "the command line")
+    for name in catalog.names() if everything else [catalog.require(pipeline)]:
+        click.echo(compile_pipeline(name, output))
+
+
+@main.command()
+@click.option("--output", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True)
+@click.option("--resume", is_flag=True, help="Continue a demo that was stopped.")
+def demo(output: Path, resume: bool) -> None:
+    """Make a small video data set and run action_recognition on it, on the CPU, in minutes."""
+    from pipelines.demo import run_demo
+
+    raise SystemExit(run_demo(output, resume))
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script: `trainyard completion bash >> ~/.bashrc`."""
+    made = get_completion_class(shell)
+    assert made is not None
+    click.echo(made(main, {}, "trainyard", "_TRAINYARD_COMPLETE").source())
+
+
+def _read(name: str) -> Any:
+    from pipelines import plan
+
+    return plan.read(catalog.load(name))
+
+
+def _values(name: str, files: tuple[str, ...], assignments: tuple[str, ...]) -> dict[str, Any]:
+    """Parameters from files, then from the command line; every problem of all of them at once."""
+    from components.core.settings import parse_assignments, read_file
+
+    text = [p.name for p in _read(name).parameters.values() if p.type == "str"]
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for path in files:
+        try:
+            values |= read_file(path)
+        except SettingsError as error:
+            problems += [f"{path}: {problem}" for problem in error.problems]
+    try:
+        values |= parse_assignments(assignments, text)
+    except SettingsError as error:
+        problems += error.problems
+    if problems:
+        raise SettingsError(problems, "the parameters")
+    return values
+
+
+def _show_dry_run(document: dict[str, Any]) -> None:
+    import yaml
+
+    yaml.safe_dump(document, sys.stdout, sort_keys=False, allow_unicode=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""What a pipeline run will do: its steps in order, their settings, and every problem up front."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.core.errors import SettingsError
+from components.core.settings import Settings, build, closest, problems
+from components.core.stage import Stage
+
+REQUIRED_MODULES = {"data": ("av", "minio", "simplejpeg"), "torch": ("torch", "lightning", "onnx")}
+"""Image (and extra) → modules that show whether it is installed here."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One task of a pipeline."""
+
+    task: str
+    """KFP task name, e.g. `split-clips`."""
+    stage: Stage[Any]
+    image: str
+    parameters: Mapping[str, str]
+    """Setting name → the pipeline parameter it takes its value from."""
+    constants: Mapping[str, Any]
+    """Setting name → value fixed by the pipeline."""
+    after: tuple[str, ...]
+    """Tasks it waits for."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a pipeline, as the Kubeflow form shows it."""
+
+    name: str
+    type: str
+    default: Any
+    required: bool
+    description: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A compiled pipeline, read back."""
+
+    name: str
+    steps: tuple[Step, ...]
+    parameters: Mapping[str, Parameter]
+
+    def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Validates parameter values against every stage and fills in the defaults.
+
+        Returns:
+            Parameter name → typed value, for all parameters.
+
+        Raises:
+            SettingsError: with every unknown name, missing value, wrong type and bad value.
+        """
+        found = [
+            f"{name}: unknown parameter{closest(name, self.parameters)}"
+            for name in given
+            if name not in self.parameters
+        ]
+        found += [
+            f"{name}: the value holds '{{{{$', which Kubeflow would take for a placeholder"
+            for name, value in given.items()
+            if "{{$" in str(value)
+        ]
+        values = {p.name: p.default for p in self.parameters.values() if not p.required}
+        values |= {name: value for name, value in given.items() if name in self.parameters}
+        for step in self.steps:
+            found += problems(step.stage.settings, self._settings(step, values))
+        if found:
+            raise SettingsError(list(dict.fromkeys(found)), f"the parameters of {self.name}")
+        for step in self.steps:
+            settings = build(step.stage.settings, self._settings(step, values))
+            values |= {p: getattr(settings, name) for name, p in step.parameters.items()}
+        return values
+
+    def settings(self, step: Step, values: Mapping[str, Any]) -> Settings:
+        """A step's validated settings for the given parameter values."""
+        built: Settings = build(step.stage.settings, self._settings(step, values))
+        return built
+
+    def check(self, values: Mapping[str, Any]) -> None:
+        """Looks at the outside world: extras installed, sources present, services reachable.
+
+        Raises:
+            SettingsError: with every problem of every step.
+        """
+        found = []
+        for image in dict.fromkeys(step.image for step in self.steps):
+            absent = [m for m in REQUIRED_MODULES.get(image, ()) if not _importable(m)]
+            if absent:
+                found.append(
+                    f"{', '.join(absent)} not installed here; run: pip install 'trainyard[{image}]'"
+                )
+        if not found:
+            for step in self.steps:
+                found += step.stage.check(self.settings(step, values))
+        if found:
+            raise SettingsError(list(dict.fromkeys(found)), f"what {self.name} needs")
+
+    @staticmethod
+    def _settings(step: Step, values: Mapping[str, Any]) -> dict[str, Any]:
+        taken = {name: values[p] for name, p in step.parameters.items() if p in values}
+        return {**step.constants, **taken}
+
+
+def read(pipeline: Any) -> Plan:
+    """Reads the plan of a kfp pipeline from its compiled form."""
+    spec = _as_dict(pipeline.pipeline_spec)
+    parameters = {
+        name: _parameter(name, declared)
+        for name, declared in spec["root"].get("inputDefinitions", {}).get("parameters", {}).items()
+    }
+    tasks = spec["root"]["dag"]["tasks"]
+    executors = spec["deploymentSpec"]["executors"]
+    steps = []
+    for task in _in_order(tasks):
+        label = spec["components"][tasks[task]["componentRef"]["name"]]["executorLabel"]
+        steps.append(_step(task, tasks[task], executors[label]["container"]))
+    return Plan(spec["pipelineInfo"]["name"], tuple(steps), parameters)
+
+
+def load_stage(name: str) -> Stage[Any]:
+    """The STAGE of `components.<name>`."""
+    stage = importlib.import_module(f"components.{name}.stage").STAGE
+    assert isinstance(stage, Stage)
+    return stage
+
+
+def _as_dict(spec: Any) -> dict[str, Any]:
+    from google.protobuf import json_format
+
+    content: dict[str, Any] = json_format.MessageToDict(spec)
+    return content
+
+
+def _parameter(name: str, declared: Mapping[str, Any]) -> Parameter:
+    kind = str(declared["parameterType"])
+    default = declared.get("defaultValue", "")
+    if kind == "NUMBER_INTEGER" and default != "":
+        default = int(default)
+    required = not declared.get("isOptional", False)
+    shown = {"NUMBER_INTEGER": "int", "NUMBER_DOUBLE": "float", "BOOLEAN": "bool"}
+    return Parameter(
+        name=name,
+        type=shown.get(kind, {"STRING": "str", "LIST": "list", "STRUCT": "dict"}.get(kind, kind)),
+        default=default,
+        required=required,
+        description=str(declared.get("description", "")),
+    )
+
+
+def _step(task: str, declared: Mapping[str, Any], container: Mapping[str, Any]) -> Step:
+    arguments = container["args"]
+    function = arguments[arguments.index("--function_to_execute") + 1]
+    inputs = declared.get("inputs", {}).get("parameters", {})
+    image = str(container["image"]).rpartition("/")[2].partition(":")[0].removeprefix("trainyard-")
+    return Step(
+        task=task,
+        stage=load_stage(function),
+        image=image,
+        parameters={
+            name: source["componentInputParameter"]
+            for name, source in inputs.items()
+            if "componentInputParameter" in source
+        },
+        constants={
+            name: source["runtimeValue"]["constant"]
+            for name, source in inputs.items()
+            if "runtimeValue" in source
+        },
+        after=tuple(declared.get("dependentTasks", ())),
+    )
+
+
+def _in_order(tasks: Mapping[str, Any]) -> list[str]:
+    order: list[str] = []
+
+    def visit(task: str) -> None:
+        if task not in order:
+            for earlier in sorted(tasks[task].get("dependentTasks", ())):
+                visit(earlier)
+            order.append(task)
+
+    for task in tasks:
+        visit(task)
+    return order
+
+
+def _importable(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
