@@ -1,0 +1,78 @@
+"""Settings: typed, strict, every problem at once."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from components.core.errors import SettingsError
+from components.core.settings import (
+    RUNTIME,
+    Settings,
+    build,
+    parse_assignments,
+    read_file,
+    restore_integers,
+)
+
+
+class Example(Settings):
+    source: str = Field(description="Where the clips are")
+    epochs: int = Field(3, ge=1, description="How often")
+    rate: float = Field(0.1, description="How fast")
+    sizes: list[int] = Field([], description="Some sizes")
+    workers: int = Field(0, description="Processes", json_schema_extra=RUNTIME)
+
+
+def test_every_problem_is_reported_at_once_with_hints() -> None:
+    with pytest.raises(SettingsError) as caught:
+        build(Example, {"epoch": 3, "rate": "fast", "epochs": 0})
+    text = str(caught.value)
+    assert len(caught.value.problems) == 4
+    assert "did you mean 'epochs'?" in text
+    assert "rate: " in text
+    assert "'fast'" in text
+    assert "epochs: Input should be greater than or equal to 1 (got 0)" in text
+    assert "source: required but not given (Where the clips are)" in text
+
+
+def test_numbers_that_travelled_as_floats_are_integers_again() -> None:
+    assert build(Example, {"source": "x", "sizes": [1.0, 2.0], "epochs": 4.0}).sizes == [1, 2]
+    assert restore_integers({"a": [1.0, {"b": 2.5}]}) == {"a": [1, {"b": 2.5}]}
+
+
+def test_identity_ignores_what_only_affects_speed() -> None:
+    one, two = (build(Example, {"source": "x", "workers": n}) for n in (1, 8))
+    assert one.identity() == two.identity()
+    assert one.identity() != build(Example, {"source": "y"}).identity()
+
+
+def test_assignments_are_yaml_except_for_text() -> None:
+    values = parse_assignments(["epochs=3", "source=007", "sizes=[1, 2]", "rate="], {"source"})
+    assert values == {"epochs": 3, "source": "007", "sizes": [1, 2], "rate": ""}
+
+
+def test_every_malformed_assignment_is_named() -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_assignments(["epochs", "=3", "sizes=[1"])
+    assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("[1, 2]", "mapping"), ("a: [1", "not valid YAML"), ("1: 2", "mapping")],
+)
+def test_files_that_hold_no_parameters_are_refused(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(content)
+    with pytest.raises(SettingsError, match=message):
+        read_file(path)
+    with pytest.raises(SettingsError, match="cannot read"):
+        read_file(tmp_path / "absent.yaml")
+
+
+def test_json_is_read_as_well(tmp_path: Path) -> None:
+    (tmp_path / "params.json").write_text('{"epochs": 2}')
+    assert read_file(tmp_path / "params.json") == {"epochs": 2}
