@@ -1,0 +1,1 @@
+"""Decoding, sampling, probing and writing of video clips (PyAV)."""
