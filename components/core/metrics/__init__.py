@@ -1,0 +1,1 @@
+"""Figures of evaluations and their uncertainty, from numpy arrays."""
