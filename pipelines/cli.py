@@ -97,6 +97,11 @@ def list_command(pipeline: str) -> None:
 @click.option("--backend", default="local", show_default=True, type=click.Choice(backends.NAMES))
 @click.option("--output", type=click.Path(path_type=Path), help="Run folder  [default: runs/…]")
 @click.option("--resume", is_flag=True, help="Continue the run in --output, or the newest one.")
+@click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path),
+    help="Where work is kept and shared between runs  [default: $TRAINYARD_STATE_DIR or .trainyard]",
+)
 @click.option("--dry-run", is_flag=True, help="Check everything and show the run; start nothing.")
 @click.option("--follow/--no-follow", default=True, help="Local runs are always followed.")
 def run(
@@ -106,6 +111,7 @@ def run(
     backend: str,
     output: Path | None,
     resume: bool,
+    state_dir: Path | None,
     dry_run: bool,
     follow: bool,
 ) -> None:
@@ -113,7 +119,7 @@ def run(
     from pipelines.backends import Request
 
     name = catalog.require(pipeline)
-    request = Request(name, _values(name, files, assignments), output, resume)
+    request = Request(name, _values(name, files, assignments), output, resume, state_dir)
     chosen = backends.load(backend)
     if dry_run:
         _show_dry_run(chosen.render(request))

@@ -20,6 +20,8 @@ class Request:
     values: Mapping[str, Any]
     output: Path | None = None
     resume: bool = False
+    state_dir: Path | None = None
+    """Where stages keep their work; by default `components.core.state.default_root()`."""
 
 
 class Backend(Protocol):

@@ -28,7 +28,7 @@ class RunFolder:
         self.record = record
 
     @classmethod
-    def plan(cls, pipeline: str, output: Path | None) -> RunFolder:
+    def plan(cls, pipeline: str, output: Path | None, state_dir: Path | None) -> RunFolder:
         """A folder for a new run; nothing is created yet.
 
         Raises:
@@ -48,7 +48,7 @@ class RunFolder:
             "run_id": uuid.uuid4().hex,
             "version": __version__,
             "cwd": os.getcwd(),
-            "state_dir": str(default_root()),
+            "state_dir": str(state_dir.absolute() if state_dir else default_root()),
             "created": datetime.now().isoformat(timespec="seconds"),
             "status": "new",
             "given": {},

@@ -62,8 +62,10 @@ class LocalBackend:
         return code
 
     def _prepare(self, request: Request) -> tuple[RunFolder, list[str]]:
-        opened = RunFolder.reopen if request.resume else RunFolder.plan
-        folder = opened(request.pipeline, request.output)
+        if request.resume:
+            folder = RunFolder.reopen(request.pipeline, request.output)
+        else:
+            folder = RunFolder.plan(request.pipeline, request.output, request.state_dir)
         given = {**folder.record["given"], **request.values}
         described = plan.read(catalog.load(request.pipeline))
         with _in_directory(folder.record["cwd"]):
