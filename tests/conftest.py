@@ -1,9 +1,12 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use: sample data and real servers."""
 
 import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from servers import MinioAbsentError, S3Server, absent, running_minio
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -15,3 +18,36 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no sample data in {folder}; set TRAINYARD_SHARED_DATA to its folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real MinIO: the one that TRAINYARD_TEST_S3_… names, or one started here.
+
+    Skipped where there is none; failed instead where TRAINYARD_REQUIRE_SERVICES=1.
+    """
+    if endpoint := os.environ.get("TRAINYARD_TEST_S3_ENDPOINT"):
+        keys = (os.environ[f"TRAINYARD_TEST_S3_{name}_KEY"] for name in ("ACCESS", "SECRET"))
+        yield S3Server(endpoint, *keys)
+        return
+    try:
+        with running_minio(tmp_path_factory.mktemp("minio")) as server:
+            yield server
+    except MinioAbsentError as error:
+        absent(str(error))
+
+
+@pytest.fixture
+def bucket(minio: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a new, empty bucket; the environment gives the code under test access."""
+    from minio.deleteobjects import DeleteObject
+
+    for name, value in minio.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("TRAINYARD_S3_REGION", raising=False)
+    client, name = minio.client(), f"test-{uuid.uuid4().hex[:12]}"
+    client.make_bucket(name)
+    yield name
+    doomed = (DeleteObject(o.object_name) for o in client.list_objects(name, recursive=True))
+    assert not list(client.remove_objects(name, doomed))
+    client.remove_bucket(name)
