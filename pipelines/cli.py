@@ -100,7 +100,7 @@ def list_command(pipeline: str) -> None:
 @click.option(
     "--state-dir",
     type=click.Path(path_type=Path),
-    help="Where work is kept and shared between runs  [default: $TRAINYARD_STATE_DIR or .trainyard]",
+    help="Where work is kept between runs  [default: $TRAINYARD_STATE_DIR or .trainyard]",
 )
 @click.option("--dry-run", is_flag=True, help="Check everything and show the run; start nothing.")
 @click.option("--follow/--no-follow", default=True, help="Local runs are always followed.")

@@ -1,0 +1,1 @@
+"""One DAG per project: parameters and wiring, no logic."""
