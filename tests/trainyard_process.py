@@ -28,8 +28,8 @@ SMALL: dict[str, Any] = {
 
 
 def command(*arguments: object) -> list[str]:
-    """`trainyard` with this interpreter."""
-    return [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
+    """The installed `trainyard` of this interpreter's environment."""
+    return [str(Path(sys.executable).with_name("trainyard")), *map(str, arguments)]
 
 
 def assignments(parameters: dict[str, Any]) -> list[str]:

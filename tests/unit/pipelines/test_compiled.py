@@ -1,0 +1,86 @@
+"""Compiled pipelines: equal to the golden files, and what a cluster needs is in them."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines import catalog, plan
+from pipelines.compile import compile_pipeline
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+NAMES = catalog.names()
+
+
+def documents(path: Path) -> list[Any]:
+    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+
+
+def test_every_pipeline_has_a_golden_file() -> None:
+    assert [path.stem for path in sorted(GOLDEN.glob("*.yaml"))] == NAMES
+    assert "action_recognition" in NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_compiles_to_its_golden_file(name: str, tmp_path: Path) -> None:
+    compiled = documents(compile_pipeline(name, tmp_path))
+    assert compiled == documents(GOLDEN / f"{name}.yaml"), (
+        "the compiled pipeline changed; if that is meant: trainyard compile --all --output "
+        "tests/golden"
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_form_settings_and_components_show_the_same_parameters(name: str) -> None:
+    described = plan.read(catalog.load(name))
+    settings = {
+        field: info
+        for step in described.steps
+        for field, info in step.stage.settings.model_fields.items()
+        if field not in step.constants
+    }
+    assert set(described.parameters) == set(settings)
+    signature = inspect.signature(catalog.load(name).pipeline_func)
+    for parameter in described.parameters.values():
+        assert parameter.description, parameter.name
+        assert parameter.required == settings[parameter.name].is_required()
+        if not parameter.required:
+            default = settings[parameter.name].default
+            assert signature.parameters[parameter.name].default == default, parameter.name
+            assert parameter.default == default, parameter.name
+    for step in described.steps:
+        assert set(step.parameters) | set(step.constants) == set(step.stage.settings.model_fields)
+        assert all(name == parameter for name, parameter in step.parameters.items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_secret_and_no_moving_image_in_the_document(name: str) -> None:
+    text = (GOLDEN / f"{name}.yaml").read_text(encoding="utf-8")
+    for executor in documents(GOLDEN / f"{name}.yaml")[0]["deploymentSpec"]["executors"].values():
+        image = executor["container"]["image"]
+        assert ":" in image
+        assert not image.endswith(":latest")
+    assert "SECRET_KEY" in text  # the reference to the Kubernetes Secret, by name only
+    spec = documents(GOLDEN / f"{name}.yaml")[0]
+    for executor in spec["deploymentSpec"]["executors"].values():
+        assert "SECRET" not in str(executor["container"].get("env", ""))
+
+
+def test_action_recognition_asks_for_a_gpu_and_never_caches_the_outside_world() -> None:
+    spec, platform = documents(GOLDEN / "action_recognition.yaml")
+    executors = spec["deploymentSpec"]["executors"]
+    accelerator = executors["exec-train-video"]["container"]["resources"]["accelerator"]
+    assert accelerator["resourceType"] == "nvidia.com/gpu"
+    assert accelerator["resourceCount"] == "1"
+    tasks = spec["root"]["dag"]["tasks"]
+    for name, task in tasks.items():
+        external = name in ("dataset-sync", "triton-publish")
+        assert bool(task["cachingOptions"].get("enableCache")) != external, name
+    kubernetes = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    mount = kubernetes["exec-train-video"]["emptyDirMounts"][0]
+    assert mount["mountPath"] == "/dev/shm"
+    assert mount["medium"] == "Memory"
+    assert "secretAsEnv" in kubernetes["exec-dataset-sync"]
+    assert "secretAsEnv" not in kubernetes.get("exec-train-video", {})
