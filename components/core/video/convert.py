@@ -77,7 +77,7 @@ class Converter:
         height, width = self._scaled
         if turn.transposed:
             height, width = width, height
-        rgb = self._reformatter.reformat(
+        rgb: Any = self._reformatter.reformat(
             frame, width, height, "rgb24", interpolation=_FULL_CHROMA, threads=1
         )
         image = turn.apply(rgb.to_ndarray())
