@@ -35,13 +35,14 @@ class Reporter:
         self._mode = mode
         self._last = 0.0
         self._started = 0.0
+        self._first = 0.0
         self._open_bar = False
 
     def progress(self, done: float, total: float, unit: str = "items", note: str = "") -> None:
         """Says how far the current piece of work is; rate-limited except for first and last."""
         now = time.monotonic()
-        if done <= 0 or not self._started:
-            self._started = now
+        if done <= self._first or not self._started:  # resumed work does not start at 0
+            self._started, self._first = now, done
         pause = BAR_SECONDS if self._mode == "bar" else 1.0 if self._mode == "json" else LOG_SECONDS
         if now - self._last < pause and done < total:
             return
@@ -49,7 +50,7 @@ class Reporter:
         if self._mode == "json":
             self._emit("progress", done=done, total=total, unit=unit, note=note)
             return
-        line = progress_line(self.stage, done, total, unit, note, now - self._started)
+        line = progress_line(self.stage, done, total, unit, note, now - self._started, self._first)
         if self._mode == "bar":
             end = "\n" if done >= total else ""
             print(f"\r\x1b[2K{line}", end=end, file=sys.stderr, flush=True)
@@ -124,13 +125,19 @@ def parse(line: str) -> dict[str, Any] | None:
 
 
 def progress_line(
-    stage: str, done: float, total: float, unit: str, note: str, seconds: float
+    stage: str,
+    done: float,
+    total: float,
+    unit: str,
+    note: str,
+    seconds: float,
+    first: float = 0.0,
 ) -> str:
-    """One line: stage, share, counts, rate, time left."""
+    """One line: stage, share, counts, rate, time left; `first` was done before `seconds` began."""
     share = min(done / total, 1.0) if total else 1.0
     line = f"{stage}: {share:4.0%} {done:g}/{total:g} {unit}"
-    if seconds > 0 and done > 0:
-        rate = done / seconds
+    if seconds > 0 and done > first:
+        rate = (done - first) / seconds
         line += f", {rate:.3g} {unit}/s"
         if done < total:
             left = (total - done) / rate

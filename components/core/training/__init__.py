@@ -1,0 +1,1 @@
+"""The one `fit()` that every PyTorch trainer uses, and the pieces it is made of."""

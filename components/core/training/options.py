@@ -1,0 +1,61 @@
+"""How to train: what every trainer offers, apart from the data and the loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+OPTIMIZERS = ("adamw", "adam", "sgd")
+SCHEDULES = ("cosine", "multistep", "constant")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Options of `fit`; the defaults suit a small network trained from scratch."""
+
+    epochs: int = 30
+    batch_size: int = 8
+    """Examples per batch, at most."""
+    accumulate: int = 1
+    """Batches per optimizer step."""
+    optimizer: str = "adamw"
+    """One of OPTIMIZERS."""
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    """Not applied to biases and normalisation layers."""
+    momentum: float = 0.9
+    """Of SGD."""
+    schedule: str = "cosine"
+    """One of SCHEDULES."""
+    warmup_epochs: float = 0.0
+    """Epochs over which the learning rate rises linearly."""
+    milestones: tuple[float, ...] = ()
+    """Epochs after which `multistep` multiplies the learning rate by `decay`."""
+    decay: float = 0.1
+    gradient_clip: float = 0.0
+    """Largest norm of the gradient; 0 means no limit."""
+    precision: str = "auto"
+    """One of PRECISIONS; `auto` is bf16 where a GPU supports it, otherwise fp32."""
+    ema: float = 0.0
+    """Decay of an exponential moving average of the weights, e.g. 0.999; 0 means none."""
+    warm_batch_norm: bool = True
+    """Average batch statistics evenly at first; off for networks with pretrained statistics."""
+    monitor: str = "val_macro_f1"
+    """The validation figure that chooses the best epoch; the loss is better when lower."""
+    early_stop: int = 0
+    """Epochs without a better `monitor` after which training ends; 0 means never."""
+    keep_every: int = 0
+    """Keep the weights of every so many epochs; 0 means only best and last."""
+    checkpoint_minutes: float = 10.0
+    """Longest time between two saves of the state that a restart continues from."""
+    seed: int = 0
+    deterministic: bool = False
+    """Only algorithms that repeat exactly on a GPU, at some cost of speed."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:<number>`."""
+    workers: int = 0
+    """Loader processes; 0 chooses: the usable CPUs beside a GPU, none beside the CPU."""
+    channels_last: bool = True
+    """Memory format of weights and activations; faster on most devices."""
+    compile: bool = False
+    """torch.compile the network."""

@@ -1,0 +1,69 @@
+"""Which examples make up which batch: a pure function of the seed, the epoch and the batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from components.core.training.seeds import ORDER, generator
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """Divides `count` examples into batches, and batches into optimizer steps.
+
+    Every example is used once per epoch. Batches of an epoch differ by at most one example
+    instead of leaving a small last one, so none is too small for batch normalisation.
+    """
+
+    count: int
+    """Examples; at least 1."""
+    batch_size: int
+    """Most examples in a batch."""
+    accumulate: int = 1
+    """Batches whose gradients make up one optimizer step; the last step of an epoch may have
+    fewer."""
+    seed: int = 0
+    shuffle: bool = True
+
+    @property
+    def batches(self) -> int:
+        """Batches in an epoch."""
+        return -(-self.count // self.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in an epoch."""
+        return -(-self.batches // self.accumulate)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """All example numbers in the order of an epoch."""
+        if not self.shuffle:
+            return np.arange(self.count)
+        return generator(self.seed, ORDER, epoch).permutation(self.count)
+
+    def size(self, batch: int) -> int:
+        """Examples in a batch."""
+        return self._end(batch) - self._end(batch - 1)
+
+    def examples(self, epoch: int, first_batch: int = 0) -> list[list[int]]:
+        """The batches of an epoch from `first_batch` on."""
+        order = self.order(epoch)
+        return [
+            order[self._end(batch - 1) : self._end(batch)].tolist()
+            for batch in range(first_batch, self.batches)
+        ]
+
+    def ends_step(self, batch: int) -> bool:
+        """Whether the optimizer steps after this batch."""
+        return (batch + 1) % self.accumulate == 0 or batch + 1 == self.batches
+
+    def step_size(self, batch: int) -> int:
+        """Examples in the whole optimizer step that a batch belongs to."""
+        first = batch - batch % self.accumulate
+        last = min(first + self.accumulate, self.batches) - 1
+        return self._end(last) - self._end(first - 1)
+
+    def _end(self, batch: int) -> int:
+        return (batch + 1) * self.count // self.batches

@@ -1,0 +1,32 @@
+"""The learning rate as a pure function of the optimizer step; it has no state to restore."""
+
+from __future__ import annotations
+
+import math
+
+from components.core.training.options import FitOptions
+
+
+def learning_rate(options: FitOptions, step: int, steps_per_epoch: int) -> float:
+    """The learning rate of an optimizer step.
+
+    Linear warm-up from 1/warm-up steps to the full rate, then cosine to zero at the end of the
+    last epoch (Loshchilov and Hutter, arXiv:1608.03983, without restarts), or `decay` at every
+    milestone passed, or constant.
+
+    Args:
+        options: epochs, learning_rate, schedule, warmup_epochs, milestones and decay.
+        step: optimizer steps made so far, from 0.
+        steps_per_epoch: optimizer steps in an epoch.
+    """
+    total = options.epochs * steps_per_epoch
+    warmup = min(round(options.warmup_epochs * steps_per_epoch), total)
+    if step < warmup:
+        return options.learning_rate * (step + 1) / warmup
+    if options.schedule == "cosine":
+        share = (step - warmup) / max(total - warmup, 1)
+        return options.learning_rate * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+    if options.schedule == "multistep":
+        passed = sum(step >= round(epoch * steps_per_epoch) for epoch in options.milestones)
+        return options.learning_rate * options.decay**passed
+    return options.learning_rate
