@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.core.storage.base import Item, Received, Storage
+from components.core.storage.base import ChangedError, Item, Received, Storage
 
-__all__ = ["Item", "Received", "Storage", "is_s3", "open_storage", "read_file"]
+__all__ = ["ChangedError", "Item", "Received", "Storage", "is_s3", "open_storage", "read_file"]
 
 S3 = "s3://"
 

@@ -61,6 +61,9 @@ class Storage(Protocol):
     """
 
     uri: str
+    """Path or URL, for people; holds no credentials."""
+    identity: str
+    """Like `uri`, but different for equal names on different servers."""
 
     def check(self) -> None:
         """Makes sure within a few seconds that this place exists and can be listed.

@@ -29,7 +29,7 @@ class FolderStorage:
 
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().absolute()
-        self.uri = str(self.root)
+        self.uri = self.identity = str(self.root)
 
     def check(self) -> None:
         """See `Storage.check`."""

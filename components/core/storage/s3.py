@@ -28,6 +28,7 @@ class S3Storage:
         self.uri = f"s3://{self.bucket}/{self.prefix}".rstrip("/")
         self.connections = connections
         self._endpoint = Endpoint.from_environment()
+        self.identity = f"{self._endpoint.url} {self.uri}"
         self._client = self._endpoint.client(connections)
 
     def check(self) -> None:

@@ -1,0 +1,151 @@
+"""Which files of a source are clips, and of which class; finds everything wrong with the names."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from components.core.errors import InputError
+from components.core.storage import Item
+
+SHOWN = 10
+"""Names that a message lists before it only counts."""
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What a source holds."""
+
+    clips: list[Item]
+    """Videos in class folders, in the order of their names."""
+    ignored: Counter[str] = field(default_factory=Counter)
+    """Extension (with its dot, or the bare name) → files that are no videos."""
+    rootless: list[str] = field(default_factory=list)
+    """Videos directly in the source, which have no class."""
+
+
+def class_of(name: str, rule: str) -> str:
+    """The class of a clip or folder name: its first folder, up to the first `_` if `rule` says."""
+    folder = name.partition("/")[0]
+    return folder.partition("_")[0] if rule == "first_underscore" else folder
+
+
+def read_catalogue(
+    items: Iterable[Item],
+    source: str,
+    extensions: Collection[str],
+    rule: str,
+    ignore_folders: Collection[str] = (),
+    kept: Collection[str] = (),
+) -> Catalogue:
+    """Sorts a listing into clips and the rest.
+
+    Args:
+        items: the listing; hidden files and folders (`.name`) are passed over.
+        source: where it is from, for messages.
+        extensions: of videos, lower case, without the dot.
+        rule: `folder` or `first_underscore`.
+        ignore_folders: first-level folders that are no classes.
+        kept: names of clips that stay in the data set though the source lacks them now.
+
+    Raises:
+        InputError: with every empty class folder, unusable name, and pair of classes that only
+            differ by case; or there is no clip at all.
+    """
+    catalogue = Catalogue([])
+    folders: dict[str, Counter[str]] = defaultdict(Counter)
+    for item in items:
+        parts = item.name.rstrip("/").split("/")
+        if any(part.startswith(".") for part in parts) or parts[0] in ignore_folders:
+            continue
+        if item.is_folder:
+            folders[parts[0]].update()
+        elif (extension := PurePosixPath(item.name).suffix.lower())[1:] not in extensions:
+            catalogue.ignored[extension or parts[-1]] += 1
+            if len(parts) > 1:
+                folders[parts[0]][extension or parts[-1]] += 1
+        elif len(parts) == 1:
+            catalogue.rootless.append(item.name)
+        else:
+            catalogue.clips.append(item)
+    catalogue.clips.sort(key=lambda item: item.name)
+    names = {item.name for item in catalogue.clips} | set(kept)
+    problems = [
+        *_empty_folders(folders, {name.partition("/")[0] for name in names}, extensions),
+        *_unusable_names(names),
+        *_class_problems(names, rule),
+    ]
+    if not names and not problems:
+        problems = [_nothing(catalogue, extensions)]
+    if problems:
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        raise InputError(f"{source} cannot be used as it is:\n{lines}")
+    return catalogue
+
+
+def shown(names: Iterable[str]) -> str:
+    """A list of names for a message, cut short when it is long."""
+    ordered = sorted(names)
+    rest = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
+    return ", ".join(ordered[:SHOWN]) + rest
+
+
+def kinds(files: Counter[str]) -> str:
+    """The most frequent kinds of file with their numbers, for a message."""
+    return ", ".join(f"{count} {kind}" for kind, count in files.most_common(5))
+
+
+def _empty_folders(
+    folders: dict[str, Counter[str]], with_clips: set[str], extensions: Collection[str]
+) -> list[str]:
+    problems = []
+    for folder in sorted(set(folders) - with_clips):
+        others = folders[folder]
+        holds = f"holds only {kinds(others)}" if others else "is empty"
+        problems.append(
+            f"class folder {folder!r} {holds}: put clips there ({', '.join(extensions)}), remove "
+            "it, or name it in ignore_folders"
+        )
+    return problems
+
+
+def _unusable_names(names: set[str]) -> list[str]:
+    problems = []
+    for name in sorted(names):
+        if "" in name.split("/"):
+            problems.append(f"{name!r} has an empty folder name: rename it")
+        elif any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+            problems.append(f"{name!r} has characters that are no text: rename it")
+    parents = {str(parent) for name in names for parent in PurePosixPath(name).parents}
+    for name in sorted(names & parents):
+        problems.append(f"{name!r} is the name of a clip and of a folder: rename one")
+    return problems
+
+
+def _class_problems(names: set[str], rule: str) -> list[str]:
+    spellings: dict[str, set[str]] = defaultdict(set)
+    for name in names:
+        spellings[class_of(name, rule).casefold()].add(class_of(name, rule))
+    problems = [
+        f"classes {' and '.join(map(repr, sorted(variants)))} only differ by case: rename one"
+        for _, variants in sorted(spellings.items())
+        if len(variants) > 1
+    ]
+    if "" in spellings:
+        nameless = {name.partition("/")[0] for name in names if not class_of(name, rule)}
+        problems.append(
+            f"class_rule first_underscore leaves no class name of {shown(map(repr, nameless))}: "
+            "rename them or use class_rule folder"
+        )
+    return problems
+
+
+def _nothing(catalogue: Catalogue, extensions: Collection[str]) -> str:
+    wanted = f"expected <class>/<clip> with the extensions {', '.join(extensions)}"
+    if catalogue.rootless:
+        return f"all {len(catalogue.rootless)} videos lie directly in it, in no class: {wanted}"
+    found = f"; found {kinds(catalogue.ignored)}" if catalogue.ignored else ""
+    return f"it holds no clips: {wanted}{found}"

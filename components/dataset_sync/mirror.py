@@ -1,0 +1,195 @@
+"""Our copy of a source: files named by their checksum, and a journal of which clip is which.
+
+objects/<xx>/<sha256>   complete files, read-only, never changed
+staging/                transfers in progress, cleared at the start
+journal.jsonl           one line per fact, appended as it becomes true
+
+Content never changes under its name, so the journal is true whenever the process is killed, a
+snapshot can be hard links, and mirrors of one source can share files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import uuid
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from components import __version__
+from components.core import files
+from components.core.storage import ChangedError, Item, Storage
+from components.core.video.probe import Probe
+
+
+@dataclass(frozen=True)
+class Record:
+    """A mirrored clip."""
+
+    size: int
+    """Bytes."""
+    tag: str
+    """`Item.tag` of the version that was transferred."""
+    sha256: str
+
+
+class Mirror:
+    """The mirror of one source in one folder; only one process may write it at a time."""
+
+    def __init__(self, folder: Path, source: str = "") -> None:
+        """Reads what is there.
+
+        Args:
+            folder: where the mirror is or will be.
+            source: `Storage.identity` of what it mirrors; clips from elsewhere are dropped. ''
+                takes the mirror as it is, for looking at it only.
+        """
+        self.clips: dict[str, Record] = {}
+        self.probes: dict[str, Probe] = {}
+        """SHA-256 → what was found in the file."""
+        self.source = ""
+        self._code = __version__
+        self._folder, self._journal = folder, folder / "journal.jsonl"
+        self._read()
+        if source and self.source != source:
+            self.source = source
+            self.clips.clear()
+
+    def file(self, sha256: str) -> Path:
+        """Where the content with this checksum lies."""
+        return self._folder / "objects" / sha256[:2] / sha256
+
+    def holds(self, item: Item) -> bool:
+        """Whether this version of the item is here, complete."""
+        record = self.clips.get(item.name)
+        if not record or (record.size, record.tag) != (item.size, item.tag):
+            return False
+        path = self.file(record.sha256)
+        return path.is_file() and path.stat().st_size == record.size
+
+    def begin(self) -> None:
+        """Prepares for writing: clears what a killed process left, mends the journal."""
+        files.remove(self._staging)
+        self._staging.mkdir(parents=True)
+        self._rewrite()
+
+    def adopt(self, items: Collection[Item], others: Iterable[Path]) -> int:
+        """Hard-links items from mirrors of the same source in other folders; returns how many.
+
+        Another setting has another mirror; this way it costs neither a transfer nor space.
+        """
+        wanted = missing = [item for item in items if not self.holds(item)]
+        for folder in others if wanted else ():
+            other = Mirror(folder)
+            if other.source != self.source:
+                continue
+            for item in wanted:
+                if other.holds(item):
+                    self._take(other, item)
+            wanted = [item for item in wanted if not self.holds(item)]
+        return len(missing) - len(wanted)
+
+    def fetch(
+        self, storage: Storage, items: Iterable[Item], connections: int
+    ) -> Iterator[Item | ChangedError]:
+        """Transfers items in parallel; yields each one that is here, or why it could not be."""
+        stop = threading.Event()
+
+        def transfer(item: Item) -> Record:
+            staged = self._staging / uuid.uuid4().hex
+            received = storage.get(item, staged, stop.is_set)
+            staged.chmod(0o444)
+            target = self.file(received.sha256)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(staged, target)
+            return Record(item.size, item.tag, received.sha256)
+
+        pool = ThreadPoolExecutor(connections, thread_name_prefix="transfer")
+        try:
+            pending = {pool.submit(transfer, item): item for item in items}
+            for future in as_completed(pending):
+                try:
+                    record = future.result()
+                except ChangedError as error:
+                    yield error
+                    continue
+                item = pending[future]
+                self._note({"clip": item.name, **asdict(record)})
+                yield item
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Takes clips out of the mirror."""
+        for name in names:
+            self._note({"gone": name})
+
+    def remember(self, sha256: str, probe: Probe) -> None:
+        """Keeps what was found in a file, so that it is looked at once only."""
+        self._note({"probe": sha256, **asdict(probe)})
+
+    def tidy(self) -> None:
+        """Removes files that no clip refers to any more."""
+        used = {record.sha256 for record in self.clips.values()}
+        self.probes = {sha256: probe for sha256, probe in self.probes.items() if sha256 in used}
+        for path in self._folder.glob("objects/??/*"):
+            if path.name not in used:
+                path.unlink()
+        self._rewrite()
+
+    @property
+    def _staging(self) -> Path:
+        return self._folder / "staging"
+
+    def _take(self, other: Mirror, item: Item) -> None:
+        record = other.clips[item.name]
+        target = self.file(record.sha256)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with files.atomic_path(self._staging / record.sha256) as staged:
+                files.link_or_copy(other.file(record.sha256), staged)
+            os.replace(self._staging / record.sha256, target)
+        except FileNotFoundError:  # the other mirror is just being tidied
+            return
+        self._note({"clip": item.name, **asdict(record)})
+        if record.sha256 in other.probes:
+            self.remember(record.sha256, other.probes[record.sha256])
+
+    def _note(self, fact: dict[str, Any]) -> None:
+        with open(self._journal, "a", encoding="utf-8") as journal:
+            journal.write(json.dumps(fact) + "\n")
+        self._learn(fact)
+
+    def _learn(self, fact: dict[str, Any]) -> None:
+        kind, key = next(iter(fact.items()))
+        rest = {name: value for name, value in fact.items() if name != kind}
+        if kind == "source":
+            self.source, self._code = key, rest["code"]
+        elif kind == "clip":
+            self.clips[key] = Record(**rest)
+        elif kind == "gone":
+            self.clips.pop(key, None)
+        elif self._code == __version__:
+            self.probes[key] = Probe(**rest)
+
+    def _read(self) -> None:
+        if not self._journal.exists():
+            return
+        for line in self._journal.read_text(encoding="utf-8").splitlines():
+            try:
+                fact = json.loads(line)
+            except json.JSONDecodeError:  # the line that a killed process was writing
+                continue
+            self._learn(fact)
+
+    def _rewrite(self) -> None:
+        self._code = __version__
+        facts: list[dict[str, Any]] = [{"source": self.source, "code": self._code}]
+        facts += [{"clip": name, **asdict(record)} for name, record in self.clips.items()]
+        facts += [{"probe": sha256, **asdict(probe)} for sha256, probe in self.probes.items()]
+        files.write_text(self._journal, "".join(json.dumps(fact) + "\n" for fact in facts))

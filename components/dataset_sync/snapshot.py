@@ -1,0 +1,120 @@
+"""The published data set: an index and hard links to the mirrored files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from components.core import files
+from components.core.artifacts.clips import Clip, ClipDataset
+from components.core.errors import InputError
+from components.core.events import Reporter
+from components.dataset_sync.catalogue import class_of, shown
+from components.dataset_sync.mirror import Mirror
+
+BAD_SHOWN = 50
+
+
+def clips(mirror: Mirror, rule: str, groups: Mapping[str, str], report: Reporter) -> list[Clip]:
+    """Every clip of the mirror with its label, group and figures, in the order of their ids.
+
+    Raises:
+        InputError: there are groups, but for none of the clips.
+    """
+    found = [
+        Clip(
+            id=name,
+            path=f"clips/{name}",
+            labels=[class_of(name, rule)],
+            group=groups.get(name, ""),
+            size=record.size,
+            checksum=record.sha256,
+            **vars(mirror.probes[record.sha256]),
+        )
+        for name, record in sorted(mirror.clips.items())
+    ]
+    if groups:
+        _compare(set(groups), set(mirror.clips), report)
+    return found
+
+
+def _compare(grouped: set[str], present: set[str], report: Reporter) -> None:
+    if not grouped & present:
+        raise InputError(
+            f"groups: none of its clips is in the data set; it names {shown(grouped)}, the data "
+            f"set has {shown(present)}"
+        )
+    if unknown := grouped - present:
+        report.warn(f"groups names {len(unknown)} clips that do not exist: {shown(unknown)}")
+    if missing := present - grouped:
+        report.warn(
+            f"groups lacks {len(missing)} clips, each of which is a group of its own now: "
+            f"{shown(missing)}"
+        )
+
+
+def refuse_bad(clips: Sequence[Clip], max_bad_fraction: float, report: Reporter) -> None:
+    """Reports the clips that cannot be used.
+
+    Raises:
+        InputError: they are more than the fraction `max_bad_fraction` of all.
+    """
+    bad = [clip for clip in clips if clip.error]
+    if not bad:
+        return
+    width = min(max(len(clip.id) for clip in bad), 60)
+    lines = [f"  {clip.id:<{width}}  {clip.error}" for clip in bad[:BAD_SHOWN]]
+    if len(bad) > BAD_SHOWN:
+        lines.append(f"  … and {len(bad) - BAD_SHOWN} more")
+    listing = "\n".join([f"{len(bad)} of {len(clips)} clips are unreadable:", *lines])
+    if len(bad) > max_bad_fraction * len(clips):
+        raise InputError(
+            f"{listing}\nThat is more than max_bad_fraction={max_bad_fraction:g} allows: replace "
+            "or remove them at the source, or allow more"
+        )
+    report.warn(listing)
+
+
+def write(clips: Sequence[Clip], source: str, mirror: Mirror, directory: Path) -> ClipDataset:
+    """Writes the data set into the new folder `directory`; returns its index."""
+    classes = sorted({label for clip in clips for label in clip.labels})
+    dataset = ClipDataset.create(classes, list(clips), source)
+    for clip in clips:
+        path = dataset.file(directory, clip)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.link_or_copy(mirror.file(clip.checksum), path)
+    dataset.save(directory)
+    return dataset
+
+
+def table(dataset: ClipDataset) -> str:
+    """Usable clips, hours and unreadable clips per class, as text."""
+    rows = [("class", "clips", "hours", "unreadable")]
+    rows += [_row(name, dataset, [name]) for name in dataset.classes]
+    rows.append(_row("total", dataset, dataset.classes))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+
+
+def _row(title: str, dataset: ClipDataset, classes: list[str]) -> tuple[str, str, str, str]:
+    members = [clip for clip in dataset.clips if set(clip.labels) & set(classes)]
+    good = [clip for clip in members if not clip.error]
+    hours = sum(clip.duration for clip in good) / 3600
+    return title, str(len(good)), f"{hours:.2f}", str(len(members) - len(good))
+
+
+def figures(dataset: ClipDataset) -> dict[str, float]:
+    """What the Kubeflow UI shows beside the data set."""
+    good = list(dataset.usable())
+    return {
+        "classes": len(dataset.classes),
+        "clips": len(good),
+        "hours": round(sum(clip.duration for clip in good) / 3600, 4),
+        "unreadable": len(dataset.clips) - len(good),
+    }
