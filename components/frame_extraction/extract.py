@@ -1,0 +1,100 @@
+"""One clip: decode, convert, encode. This is what worker processes run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+
+from components.core.artifacts.frame_shards import EncodedClip, encode_frame
+from components.core.video.convert import Converter, Fit
+from components.core.video.decode import (
+    ClipError,
+    Schedule,
+    TimesError,
+    announced,
+    counted,
+    describe,
+    wanted_frames,
+)
+from components.core.video.sampling import Sampling
+
+_LONGEST_JPEG = 65_500
+"""Pixels on a side, a limit of libjpeg."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is done to every clip."""
+
+    sampling: Sampling
+    fit: Fit
+    storage: str
+    jpeg_quality: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """One clip to extract into a file of its own."""
+
+    clip: Path
+    part: Path
+    recipe: Recipe
+
+
+def extract_clip(task: Task, tick: Callable[[], None]) -> EncodedClip:
+    """Extracts one clip; its frames lie in `task.part`, one after another.
+
+    Raises:
+        ClipError: the clip cannot be used.
+        OSError: the part cannot be written.
+    """
+    av.logging.set_level(av.logging.PANIC)
+    try:
+        try:
+            return _extract(task, announced(task.clip, tick), tick)
+        except TimesError:
+            return _extract(task, counted(task.clip, tick), tick)
+    except TimesError:
+        raise ClipError("decode: it gives other frames each time") from None
+    except av.FFmpegError as error:
+        raise ClipError(f"convert: {describe(error)}") from None
+
+
+def _extract(task: Task, schedule: Schedule, tick: Callable[[], None]) -> EncodedClip:
+    recipe = task.recipe
+    positions = recipe.sampling.positions(schedule.timeline)
+    convert = Converter(recipe.fit, schedule.pixel_aspect)
+    row_of: dict[int, int] = {}
+    ends = [0]
+    checksum = hashlib.sha256()
+    shape: tuple[int, ...] = ()
+    with open(task.part, "wb") as part:
+        for position, frame in wanted_frames(task.clip, schedule, set(positions.tolist()), tick):
+            image = convert(frame)
+            shape = image.shape
+            if recipe.storage == "jpeg" and max(shape) > _LONGEST_JPEG:
+                raise ClipError(
+                    f"convert: {shape[1]}x{shape[0]} pixels exceed JPEG's {_LONGEST_JPEG}; "
+                    "choose another resize or storage=raw"
+                )
+            data = encode_frame(image, recipe.storage, recipe.jpeg_quality)
+            part.write(data)
+            checksum.update(data)
+            row_of[position] = len(row_of)
+            ends.append(ends[-1] + len(data))
+            tick()
+    rows = np.array([row_of[position] for position in positions.tolist()])
+    spans = np.stack([ends[:-1], ends[1:]], axis=1).astype(np.int64)
+    return EncodedClip(
+        payload=task.part,
+        offsets=spans[rows],
+        timestamps=schedule.timeline.times[positions],
+        height=shape[0],
+        width=shape[1],
+        checksum=checksum.hexdigest(),
+    )
