@@ -1,0 +1,133 @@
+"""Classifying clips: one label each (cross-entropy) or several (binary cross-entropy)."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchmetrics import MeanMetric, Metric
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassF1Score,
+    MultilabelExactMatch,
+    MultilabelF1Score,
+)
+
+from components.core.training.clips import ClipBatch, network_input
+from components.core.training.task import Task
+
+MONITORS = ("val_macro_f1", "val_micro_f1", "val_accuracy", "val_loss")
+"""Figures that can choose the best epoch."""
+
+LARGEST_WEIGHT = 100.0
+"""Of the positives of a class; a handful of clips must not outweigh everything else."""
+
+
+class ClipClassification(Task):
+    """Trains a network that gives B x classes logits.
+
+    Args:
+        network: takes B, 3, T, H, W in [-1, 1].
+        classes: number of classes, at least 2 unless `multi_label`.
+        multi_label: several labels a clip: sigmoid per class instead of softmax over all.
+        weights: per class, the factor on the loss of its clips (of its positives when
+            `multi_label`); see `balanced_weights`.
+        label_smoothing: share of each target that is spread over all classes.
+    """
+
+    weights: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        classes: int,
+        multi_label: bool = False,
+        weights: np.ndarray | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.multi_label = multi_label
+        self.label_smoothing = label_smoothing
+        values = np.ones(classes) if weights is None else weights
+        self.register_buffer("weights", torch.tensor(values, dtype=torch.float32))
+        self.val_loss = MeanMetric()
+        self.figures = nn.ModuleDict(_figures(classes, multi_label))
+
+    def loss(self, network: nn.Module, batch: ClipBatch) -> Tensor:
+        """The mean over the batch's clips, each weighted by its class."""
+        logits = network(network_input(batch["frames"])).float()
+        labels = batch["labels"]
+        if self.multi_label:
+            smooth = self.label_smoothing
+            return functional.binary_cross_entropy_with_logits(
+                logits, labels * (1 - smooth) + smooth / 2, pos_weight=self.weights
+            )
+        losses = functional.cross_entropy(
+            logits, labels, reduction="none", label_smoothing=self.label_smoothing
+        )
+        return (losses * self.weights[labels]).mean()
+
+    def start_validation(self) -> None:
+        """Forgets the last validation."""
+        self.val_loss.reset()
+        for figure in self._figures().values():
+            figure.reset()
+
+    def validate(self, network: nn.Module, batch: ClipBatch) -> None:
+        """Gathers the figures, and the loss without class weights and smoothing."""
+        logits = network(network_input(batch["frames"])).float()
+        labels = batch["labels"]
+        if self.multi_label:
+            loss = functional.binary_cross_entropy_with_logits(logits, labels)
+        else:
+            loss = functional.cross_entropy(logits, labels)
+        self.val_loss.update(loss, weight=len(logits))
+        for figure in self._figures().values():
+            figure.update(logits.sigmoid() if self.multi_label else logits, labels.long())
+
+    def validation_metrics(self) -> dict[str, float]:
+        """`val_loss` and MONITORS; several labels are predicted where the probability is 0.5.
+
+        `val_accuracy` is the share of clips whose labels are all right and complete.
+        """
+        values = {name: float(figure.compute()) for name, figure in self._figures().items()}
+        return {"val_loss": float(self.val_loss.compute()), **values}
+
+    def _figures(self) -> dict[str, Metric]:
+        return cast("dict[str, Metric]", dict(self.figures.items()))
+
+
+def balanced_weights(targets: np.ndarray, classes: int) -> np.ndarray:
+    """Weights that make up for classes of different frequency, shape (classes,).
+
+    One label a clip: clips / (classes * clips of the class), so that the weights average 1 over
+    the clips. Several labels: clips without the class per clip with it, from 1 to 100.
+
+    Args:
+        targets: class numbers (N,), or 0 and 1 (N, classes).
+        classes: number of classes.
+    """
+    count = len(targets)
+    if targets.ndim == 1:
+        have = np.bincount(targets, minlength=classes)
+        return np.asarray(count / (classes * np.maximum(have, 1)))
+    positive = np.maximum(targets.sum(0), 1)
+    return np.asarray(np.clip((count - positive) / positive, 1.0, LARGEST_WEIGHT))
+
+
+def _figures(classes: int, multi_label: bool) -> dict[str, Metric]:
+    if multi_label:
+        return {
+            "val_macro_f1": MultilabelF1Score(classes, average="macro"),
+            "val_micro_f1": MultilabelF1Score(classes, average="micro"),
+            "val_accuracy": MultilabelExactMatch(classes),
+        }
+    return {
+        "val_macro_f1": MulticlassF1Score(classes, average="macro"),
+        "val_micro_f1": MulticlassF1Score(classes, average="micro"),
+        "val_accuracy": MulticlassAccuracy(classes, average="micro"),
+    }

@@ -1,0 +1,1 @@
+"""Trains a network that tells classes of clips apart."""

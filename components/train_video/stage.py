@@ -1,0 +1,183 @@
+"""Trains I3D on frames of labelled clips and publishes the best network as a bundle.
+
+The epoch with the best validation figure is kept, the last one too, and on request a series.
+Training continues where it was, after a stop or a kill, and ends with the same weights. The bundle
+holds safetensors weights and an ONNX model that was compared with them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from components.core.settings import RUNTIME, Settings
+from components.core.stage import Job, Stage
+
+
+class TrainSettings(Settings):
+    """Settings of `train_video`."""
+
+    clip_frames: int = Field(32, ge=8, description="Frames of a clip that the network sees")
+    clip_stride: int = Field(
+        1, ge=1, description="Stored frames from one seen frame to the next; 1 sees all of them"
+    )
+    input_size: int = Field(
+        112, ge=16, description="Side in pixels of the crop that the network sees"
+    )
+    width: float = Field(
+        1.0, gt=0, le=4, description="Factor on the channels of every layer; 0.25 suits a laptop"
+    )
+    multi_label: bool = Field(
+        False, description="Clips may have several labels: sigmoid per class instead of softmax"
+    )
+    dropout: float = Field(0.5, ge=0, lt=1, description="Dropout before the last layer")
+    pretrained: str = Field(
+        "",
+        description="Weights to start from: .pt, .safetensors or a bundle folder; '' starts afresh",
+    )
+    freeze: str = Field(
+        "",
+        description="What keeps its pretrained weights: '' nothing, 'backbone' all but the last "
+        "layer, or a layer's name such as Mixed_4f: everything up to it",
+    )
+    epochs: int = Field(30, ge=1, description="Passes over the training part, at most")
+    batch_size: int = Field(8, ge=1, description="Clips per batch")
+    accumulate: int = Field(1, ge=1, description="Batches per optimizer step")
+    optimizer: Literal["adamw", "adam", "sgd"] = Field(
+        "adamw", description="adamw, adam or sgd (with momentum)"
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate")
+    weight_decay: float = Field(1e-4, ge=0, description="Weight decay")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd")
+    schedule: Literal["cosine", "multistep", "constant"] = Field(
+        "cosine",
+        description="Learning rate after the warm-up: cosine to 0, multistep (a tenth at each of "
+        "the milestones) or constant",
+    )
+    warmup_epochs: float = Field(1.0, ge=0, description="Epochs over which the rate rises")
+    milestones: list[float] = Field([], description="Epochs at which multistep lowers the rate")
+    gradient_clip: float = Field(
+        0.0, ge=0, description="Largest norm of the gradient; 0 for no limit"
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Share of each target that is spread over all classes"
+    )
+    class_weighting: Literal["", "balanced"] = Field(
+        "", description="'balanced' gives rare classes more weight in the loss; '' treats all alike"
+    )
+    flip: bool = Field(
+        False,
+        description="Mirror half of the clips; off by default because it destroys classes that "
+        "differ by direction (see flip_pairs)",
+    )
+    flip_pairs: list[str] = Field(
+        [],
+        description="Classes that mirroring exchanges, such as turning_left=turning_right",
+    )
+    ema: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Decay of a moving average of the weights, such as 0.999, which is then "
+        "validated and kept; 0 for none",
+    )
+    monitor: Literal["val_macro_f1", "val_micro_f1", "val_accuracy", "val_loss"] = Field(
+        "val_macro_f1", description="Validation figure that chooses the best epoch"
+    )
+    early_stop: int = Field(
+        0, ge=0, description="End after so many epochs without a better one; 0 trains all epochs"
+    )
+    keep_every: int = Field(
+        0, ge=0, description="Also keep the network of every so many epochs; 0 for best and last"
+    )
+    checkpoint_minutes: float = Field(
+        10.0,
+        gt=0,
+        description="Longest time between saves of the state that a restart continues from",
+        json_schema_extra=RUNTIME,
+    )
+    seed: int = Field(0, ge=0, description="Seed of everything that is random")
+    deterministic: bool = Field(
+        False, description="Only algorithms that repeat exactly on a GPU, which are slower"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="Arithmetic: auto is bf16 on a GPU that has it, otherwise fp32"
+    )
+    device: str = Field(
+        "auto",
+        description="auto (a GPU if there is one), cpu, cuda or cuda:<number>",
+        json_schema_extra=RUNTIME,
+    )
+    workers: int = Field(
+        0,
+        ge=0,
+        description="Processes that load clips; 0 for one per usable CPU beside a GPU, and none "
+        "when training on the CPU",
+        json_schema_extra=RUNTIME,
+    )
+    channels_last: bool = Field(
+        True, description="Channels-last memory format", json_schema_extra=RUNTIME
+    )
+    compile: bool = Field(
+        False,
+        description="Compile the network (torch.compile): minutes at the start, faster after",
+        json_schema_extra=RUNTIME,
+    )
+
+    @field_validator("flip_pairs")
+    @classmethod
+    def _pairs(cls, values: list[str]) -> list[str]:
+        bad = [value for value in values if len([s for s in value.split("=") if s.strip()]) != 2]
+        if bad:
+            raise ValueError(f"expected pairs like turning_left=turning_right, not {bad}")
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = []
+        if self.schedule == "multistep" and not self.milestones:
+            problems.append("milestones: schedule multistep needs them, for example [15, 25]")
+        if self.flip_pairs and not self.flip:
+            problems.append("flip_pairs: they have no effect without flip: true")
+        if self.freeze and not self.pretrained:
+            problems.append(
+                f"freeze: {self.freeze!r} would freeze random weights; give pretrained as well"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+def check(settings: TrainSettings) -> list[str]:
+    """Problems with files outside the inputs."""
+    if settings.pretrained and not Path(settings.pretrained).exists():
+        return [f"pretrained: {settings.pretrained} does not exist; give a file or bundle folder"]
+    return []
+
+
+def train_video(settings: TrainSettings, job: Job) -> None:
+    """Reads `frames` and `split`, writes `model`.
+
+    Raises:
+        SettingsError: settings and inputs that do not fit together, all at once.
+        StoppedError: a signal asked to stop; the state is saved.
+        TrainyardError: training diverged, or the exported model computes something else.
+    """
+    from components.train_video.training import run
+
+    run(settings, job)
+
+
+STAGE = Stage(
+    name="train_video",
+    settings=TrainSettings,
+    function=train_video,
+    inputs={
+        "frames": "FrameDataset with the clips' frames",
+        "split": "Split that says which clips train and which validate",
+    },
+    outputs={"model": "ModelBundle of the best epoch, with the last one and the training log"},
+    check=check,
+)
