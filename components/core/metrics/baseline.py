@@ -5,7 +5,7 @@ Where it does as well as the video model, the model has not shown that it uses m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,18 @@ SIDE = 32
 """Frames are scaled to SIDE x SIDE RGB."""
 
 TRAIN_LIMIT = 4000
-"""Training clips beyond this many are sampled, so that the baseline stays a matter of seconds."""
+"""Clips that are worth using at most, so that the baseline stays a matter of seconds."""
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 """Inverse regularisation tried; the best on the validation part is kept."""
+
+
+def sampled(rows: Sequence[int], seed: int, limit: int = TRAIN_LIMIT) -> list[int]:
+    """`rows`, or a random `limit` of them in their order."""
+    if len(rows) <= limit:
+        return list(rows)
+    picked = np.random.default_rng(seed).permutation(len(rows))[:limit]
+    return [rows[position] for position in sorted(picked.tolist())]
 
 
 def still_features(frames: Iterable[NDArray[np.uint8]], side: int = SIDE) -> NDArray[np.float32]:
@@ -35,7 +43,7 @@ def still_features(frames: Iterable[NDArray[np.uint8]], side: int = SIDE) -> NDA
     rows = [cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA) for frame in frames]
     if not rows:
         return np.empty((0, side * side * 3), dtype=np.float32)
-    return np.stack(rows).reshape(len(rows), -1).astype(np.float32) / 255
+    return np.stack(rows).reshape(len(rows), -1).astype(np.float32) / np.float32(255)
 
 
 def fit_still_classifier(
@@ -43,7 +51,6 @@ def fit_still_classifier(
     val: tuple[NDArray[np.float32], Bools],
     *,
     multi_label: bool,
-    seed: int = 0,
 ) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
     """Fits logistic regression on standardised pixels, classes weighted equally.
 
@@ -51,14 +58,12 @@ def fit_still_classifier(
         train: features `(N, F)` and labels `(N, C)` to fit on.
         val: the same of the clips that choose the regularisation; may be empty.
         multi_label: one sigmoid per class instead of a softmax.
-        seed: which training clips are taken when there are more than TRAIN_LIMIT.
 
     Returns:
         A function from features `(N, F)` to probabilities `(N, C)`; classes without a training
         clip have probability 0.
     """
-    picked = np.random.default_rng(seed).permutation(len(train[0]))[:TRAIN_LIMIT]
-    features, labels = train[0][picked], train[1][picked]
+    features, labels = train
     fit = _fit_multi if multi_label else _fit_single
     if not len(val[0]):
         return fit(features, labels, STRENGTHS[1])

@@ -1,0 +1,1 @@
+"""Evaluates a trained classifier on a part of the data: figures, intervals, report."""

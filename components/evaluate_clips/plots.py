@@ -1,0 +1,123 @@
+"""The charts of a classification evaluation, each usable in the report and as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from components.core.artifacts.evaluation import ClassFigures, ClipMetrics, Evaluation
+from components.core.metrics.ranking import precision_recall
+from components.core.report.charts import COLOURED, Series, bar_chart, heat_map, line_chart
+from components.evaluate_clips.predictions import Predictions
+
+CURVE_POINTS = 80
+
+Curves = Mapping[str, Sequence[Mapping[str, float]]]
+
+
+def draw_all(
+    evaluation: Evaluation, predictions: Predictions, metrics: ClipMetrics
+) -> dict[str, str]:
+    """File stem → inline SVG."""
+    ranked = by_f1(metrics.overall.model.classes)
+    drawn = {"per_class_f1": bar_chart([c.name for c in ranked], [c.f1 for c in ranked], "F1")}
+    if not predictions.multi_label:
+        drawn["confusion"] = confusion(predictions, evaluation.classes)
+    best = sorted(
+        (c for c in metrics.overall.model.classes if c.average_precision is not None),
+        key=lambda c: -(c.average_precision or 0),
+    )
+    if best:
+        drawn["precision_recall"] = line_chart(
+            [recall_curve(predictions, evaluation.classes.index(c.name)) for c in best],
+            x_label="recall",
+            y_label="precision",
+            x_range=(0, 1),
+            y_range=(0, 1),
+        )
+    for name, svg, _ in training_charts(evaluation.curves):
+        drawn[name] = svg
+    return drawn
+
+
+def by_f1(classes: Sequence[ClassFigures]) -> list[ClassFigures]:
+    """Best first; classes without an F1 last."""
+    return sorted(classes, key=lambda c: (c.f1 is None, -(c.f1 or 0), -c.support, c.name))
+
+
+def confusion(predictions: Predictions, classes: Sequence[str]) -> str:
+    """The single-label confusion matrix as a heat map."""
+    return heat_map(predictions.confusion().tolist(), classes, "true class", "predicted class")
+
+
+def recall_curve(predictions: Predictions, column: int) -> Series:
+    """Precision over recall of one class, thinned to what a chart can show."""
+    precision, recall, _ = precision_recall(
+        predictions.actual[:, column], predictions.probabilities[:, column]
+    )
+    hits = np.flatnonzero(np.diff(recall, prepend=0.0) > 0)
+    hits = hits[np.unique(np.linspace(0, len(hits) - 1, CURVE_POINTS // 2).astype(int))]
+    # Where recall rises and just before, so that the drops in between keep their depth.
+    kept = np.unique(np.concatenate([hits, np.maximum(hits - 1, 0)]))
+    x = [0.0, *recall[kept].tolist()]
+    y = [float(precision[0]), *precision[kept].tolist()]
+    return Series(str(column), x, y)
+
+
+def training_charts(curves: Curves) -> list[tuple[str, str, list[str]]]:
+    """(file stem, SVG, names of the lines) of the training figures that exist.
+
+    One model: losses of both parts, and validation figures. Several (folds): the validation loss
+    and macro F1 of each.
+    """
+    full = {name: rows for name, rows in curves.items() if rows}
+    if not full:
+        return []
+    if len(full) == 1:
+        rows = next(iter(full.values()))
+        losses = [_series(rows, key) for key in _keys(rows) if key.endswith("loss")]
+        figures = [
+            _series(rows, key)
+            for key in _keys(rows)
+            if not key.endswith("loss") and key.startswith(("val_", "train_"))
+        ]
+        figures = [line for line in figures if all(0 <= value <= 1 for value in line.y)]
+        best = _best_epoch(rows)
+    else:
+        losses = [_series(rows, "val_loss", name) for name, rows in full.items()]
+        figures = [_series(rows, "val_macro_f1", name) for name, rows in full.items()]
+        best = None
+    charts = []
+    for stem, lines, label, scale in (
+        ("training_loss", losses, "loss", None),
+        ("training_figures", figures, "validation figures", (0.0, 1.0)),
+    ):
+        known = [line for line in lines if len(line.x)][:COLOURED]
+        if known:
+            svg = line_chart(
+                known, x_label="epoch", y_label=label, y_range=scale, mark_x=best, whole_x=True
+            )
+            charts.append((stem, svg, [line.name for line in known]))
+    return charts
+
+
+def _keys(rows: Sequence[Mapping[str, float]]) -> list[str]:
+    keys = {key for row in rows for key in row} - {"epoch"}
+    return sorted(keys, key=lambda key: (key != "val_macro_f1", key))
+
+
+def _series(rows: Sequence[Mapping[str, float]], key: str, name: str = "") -> Series:
+    known = [
+        (row.get("epoch", number), row[key]) for number, row in enumerate(rows, 1) if key in row
+    ]
+    return Series(name or key.replace("_", " "), [x for x, _ in known], [y for _, y in known])
+
+
+def _best_epoch(rows: Sequence[Mapping[str, float]]) -> float | None:
+    scored = [
+        (row["val_macro_f1"], -row["epoch"])
+        for row in rows
+        if {"val_macro_f1", "epoch"} <= set(row)
+    ]
+    return -max(scored)[1] if scored else None

@@ -1,0 +1,110 @@
+"""Evaluates a trained clip classifier on one part of a split.
+
+Runs the model's ONNX graph, so what is measured is what will be served. Writes logits,
+probabilities, predictions, confusion tables, F1, precision, recall, average precision and top-k,
+each headline figure with a bootstrap interval over recordings, beside what one still frame alone
+tells; and one self-contained report.html.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from components.core.artifacts.split import PARTS
+from components.core.settings import RUNTIME, Settings
+from components.core.stage import Job, Stage
+
+TUNED = "tuned"
+
+
+class EvaluateSettings(Settings):
+    """Settings of `evaluate_clips`."""
+
+    part: str = Field("test", description="Part of the split to evaluate: train, val or test")
+    threshold: str = Field(
+        TUNED,
+        description=(
+            "Multi-label: probability from which a class is chosen, between 0 and 1, or 'tuned' "
+            "for the best of each class on the validation part"
+        ),
+    )
+    top_k: int = Field(5, ge=0, description="Also count clips whose class is among the k best")
+    views: int = Field(1, ge=1, description="Windows per clip whose logits are averaged")
+    bootstrap: int = Field(
+        1000, ge=0, description="Resamples of the recordings for intervals; 0 turns them off"
+    )
+    confidence: float = Field(0.95, gt=0, lt=1, description="Confidence of the intervals")
+    baseline: bool = Field(
+        True, description="Also train a classifier on one still frame per clip, for comparison"
+    )
+    mistakes: int = Field(12, ge=0, description="Worst mistakes shown as frames in the report")
+    seed: int = Field(0, ge=0, description="Seed of everything that is random")
+    batch_size: int = Field(
+        8, ge=1, description="Clips per run of the model", json_schema_extra=RUNTIME
+    )
+    workers: int = Field(
+        0,
+        ge=0,
+        description="Threads that read ahead; 0 for one per usable CPU",
+        json_schema_extra=RUNTIME,
+    )
+
+    @field_validator("threshold", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        # A file may say `threshold: 0.5` without quotes.
+        return str(value) if type(value) in (int, float) else value
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        problems = []
+        if self.part not in PARTS:
+            problems.append(f"part: got {self.part!r}, accepted are {', '.join(PARTS)}")
+        if self.threshold != TUNED and self.fixed_threshold is None:
+            problems.append(
+                f"threshold: got {self.threshold!r}, accepted are {TUNED!r} or a number between "
+                "0 and 1"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def fixed_threshold(self) -> float | None:
+        """The threshold as a number, or None when it is tuned or not a number."""
+        try:
+            value = float(self.threshold)
+        except ValueError:
+            return None
+        return value if 0 < value < 1 else None
+
+
+def evaluate(settings: EvaluateSettings, job: Job) -> None:
+    """Reads `model`, `frames` and `split`; writes `evaluation` and `report`, tells the figures.
+
+    Raises:
+        InputError: the three do not belong together, or the part holds no clip.
+    """
+    from components.evaluate_clips.evaluating import run
+
+    run(settings, job)
+
+
+STAGE = Stage(
+    name="evaluate_clips",
+    settings=EvaluateSettings,
+    function=evaluate,
+    inputs={
+        "model": "the trained model (ModelBundle)",
+        "frames": "frames of the clips (FrameDataset)",
+        "split": "which clips belong to train, val and test (Split)",
+    },
+    outputs={
+        "evaluation": "arrays, figures and report (Evaluation)",
+        "metrics": "headline figures, for the Kubeflow UI",
+        "confusion": "confusion matrix, for the Kubeflow UI",
+        "report": "the report as one HTML file",
+    },
+)
