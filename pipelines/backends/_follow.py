@@ -27,6 +27,8 @@ class Follower:
         self._status = ""
         self._failure: dict[str, Any] = {}
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self.stopping = False
+        """Set once somebody asked the run to stop, so that a step that ends did not fail."""
         (folder.path / "logs").mkdir(parents=True, exist_ok=True)
 
     @property
@@ -74,7 +76,8 @@ class Follower:
         self._folder.note_step(step, {"status": "running"})
 
     def _end(self, kfp_status: str) -> None:
-        status = (self._status or "finished") if kfp_status == "SUCCESS" else "failed"
+        failed = "stopped" if self.stopping else "failed"
+        status = (self._status or "finished") if kfp_status == "SUCCESS" else failed
         seconds = self._console.step_ended(self._step, status)
         self._folder.note_step(self._step, {"status": status, "seconds": round(seconds, 2)})
         self._status = "ended"

@@ -37,8 +37,11 @@ def main() -> int:
             pipeline_root=request["pipeline_root"],
             workspace_root=workspace,
         )
+        pipeline = catalog.load(request["pipeline"])
+        for task in pipeline.pipeline_spec.root.dag.tasks.values():
+            task.ClearField("retry_policy")  # meant for pods; here --resume is the retry
         try:
-            catalog.load(request["pipeline"])(**request["values"])
+            pipeline(**request["values"])
         except RuntimeError as error:
             print(error, flush=True)
             return 1

@@ -90,7 +90,7 @@ class _Supervisor:
 
     def follow(self, follower: Follower) -> int:
         """Feeds every line of output to `follower`; returns the exit code of the run."""
-        with self._signals():
+        with self._signals(follower):
             self._process = self._start()
             if self._stopped_by:  # it came before there was anything to stop
                 self._signal_group(signal.SIGTERM)
@@ -142,8 +142,9 @@ class _Supervisor:
         }
 
     @contextmanager
-    def _signals(self) -> Iterator[None]:
+    def _signals(self, follower: Follower) -> Iterator[None]:
         def handle(number: int, frame: FrameType | None) -> None:
+            follower.stopping = True
             again, self._stopped_by = bool(self._stopped_by), number
             self._signal_group(signal.SIGKILL if again else signal.SIGTERM)
 
