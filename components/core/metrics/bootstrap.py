@@ -65,20 +65,22 @@ class GroupTables:
             scores: `(N, C)`, needed for top-k.
             top_k: also count rows whose true class is among the k best (single-label).
         """
-        columns: list[NDArray[np.generic]] = [
-            actual & predicted,
-            actual.astype(np.int8) + predicted,
-            (actual == predicted).all(axis=1)[:, None],
-            np.ones((len(actual), 1)),
+        count = int(groups.max()) + 1 if len(groups) else 0
+        columns = [
+            _label_sums(actual & predicted, groups, count),
+            _label_sums(actual, groups, count) + _label_sums(predicted, groups, count),
+            _row_sums((actual == predicted).all(axis=1), groups, count),
+            _row_sums(np.ones(len(groups)), groups, count),
         ]
         ranked = not multi_label and scores is not None and 0 < top_k < actual.shape[1]
         if multi_label:
             per_row = samples_f1(actual, predicted)
-            columns += [np.nan_to_num(per_row)[:, None], ~np.isnan(per_row)[:, None]]
+            columns.append(_row_sums(np.nan_to_num(per_row), groups, count))
+            columns.append(_row_sums(~np.isnan(per_row), groups, count))
         elif ranked and scores is not None:
-            columns.append(in_top_k(actual.argmax(axis=1), scores, top_k)[:, None])
-        rows = np.concatenate([column.astype(np.float32) for column in columns], axis=1)
-        sums = _sum_by_group(rows, groups)
+            hits = in_top_k(actual.argmax(axis=1), scores, top_k)
+            columns.append(_row_sums(hits, groups, count))
+        sums = np.concatenate([column.astype(np.float32) for column in columns], axis=1)
         return cls(sums, actual.shape[1], multi_label, top_k if ranked else 0)
 
     def figures(self, totals: NDArray[np.floating]) -> dict[str, Floats]:
@@ -174,13 +176,17 @@ def interval(values: Floats, confidence: float) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def _sum_by_group(rows: NDArray[np.float32], groups: Ints) -> NDArray[np.float32]:
-    count = int(groups.max()) + 1 if len(groups) else 0
-    if count == len(rows) and np.array_equal(groups, np.arange(count)):
-        return rows
-    order = np.argsort(groups, kind="stable")
-    starts = np.searchsorted(groups[order], np.arange(count))
-    return np.add.reduceat(rows[order], starts, axis=0) if count else rows
+def _label_sums(table: Bools, groups: Ints, count: int) -> Ints:
+    """How often each group carries each label, `(G, C)`; quick because labels are sparse."""
+    classes = table.shape[1]
+    rows, columns = np.divmod(np.flatnonzero(table), classes)
+    cells = np.bincount(groups[rows] * classes + columns, minlength=count * classes)
+    return cells.reshape(count, classes)
+
+
+def _row_sums(values: NDArray[np.generic], groups: Ints, count: int) -> Floats:
+    sums = np.bincount(groups, weights=values.astype(np.float64), minlength=count)
+    return sums[:, None].astype(np.float64)
 
 
 def _resampled_sums(tables: NDArray[np.float32], replicates: int, seed: int) -> Floats:
