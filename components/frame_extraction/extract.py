@@ -10,7 +10,6 @@ from pathlib import Path
 import av
 import numpy as np
 
-from components.core.artifacts.frame_shards import EncodedClip
 from components.core.video.convert import Converter, Fit
 from components.core.video.decode import (
     ClipError,
@@ -21,6 +20,7 @@ from components.core.video.decode import (
     describe,
     wanted_frames,
 )
+from components.core.video.encoded import EncodedClip
 from components.core.video.sampling import Sampling
 
 

@@ -22,7 +22,8 @@ from components.core.settings import RUNTIME, Settings
 from components.core.stage import Job, Stage
 
 if TYPE_CHECKING:
-    from components.core.artifacts.frame_shards import EncodedClip, ShardWriter
+    from components.core.artifacts.frame_shards import ShardWriter
+    from components.core.video.encoded import EncodedClip
     from components.core.video.pool import Failure
     from components.frame_extraction.extract import Recipe
 

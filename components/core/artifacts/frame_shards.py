@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +16,7 @@ import simplejpeg
 from pydantic import BaseModel, ConfigDict
 
 from components.core import files
+from components.core.video.encoded import EncodedClip
 
 SHARD_BYTES = 64 << 20
 """A shard is closed as soon as it holds this much; one long clip may make it larger."""
@@ -50,21 +50,6 @@ class Skipped(BaseModel):
 
     id: str
     reason: str
-
-
-@dataclass(frozen=True)
-class EncodedClip:
-    """A clip's stored bytes, on their way into a shard."""
-
-    payload: bytes | Path
-    """The bytes, or a file that holds nothing else."""
-    offsets: npt.NDArray[np.int64]
-    """(frames, 2): begin and end of each frame in the payload; equal rows share their bytes."""
-    timestamps: npt.NDArray[np.float64]
-    """(frames,): seconds from the clip's first frame."""
-    height: int
-    width: int
-    checksum: str
 
 
 def encode_frame(frame: npt.NDArray[np.uint8], storage: str, quality: int) -> bytes:
