@@ -16,14 +16,13 @@ import threading
 import uuid
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components import __version__
 from components.core import files
 from components.core.storage import ChangedError, Item, Storage
-from components.core.video.probe import Probe
 
 
 @dataclass(frozen=True)
@@ -49,49 +48,47 @@ class Mirror:
                 takes the mirror as it is, for looking at it only.
         """
         self.clips: dict[str, Record] = {}
-        self.probes: dict[str, Probe] = {}
-        """SHA-256 → what was found in the file."""
+        self.probes: dict[str, dict[str, Any]] = {}
+        """SHA-256 → what was found in the file (fields of `core.video.probe.Probe`)."""
         self.source = ""
         self._code = __version__
+        self._mended = True
         self._folder, self._journal = folder, folder / "journal.jsonl"
         self._read()
         if source and self.source != source:
             self.source = source
             self.clips.clear()
+            self._mended = False
 
     def file(self, sha256: str) -> Path:
         """Where the content with this checksum lies."""
         return self._folder / "objects" / sha256[:2] / sha256
 
-    def holds(self, item: Item) -> bool:
-        """Whether this version of the item is here, complete."""
-        record = self.clips.get(item.name)
-        if not record or (record.size, record.tag) != (item.size, item.tag):
-            return False
-        path = self.file(record.sha256)
-        return path.is_file() and path.stat().st_size == record.size
+    def missing(self, items: Iterable[Item]) -> list[Item]:
+        """Those items of which this version is not here, complete."""
+        return [item for item in items if not self._holds(item)]
 
     def begin(self) -> None:
         """Prepares for writing: clears what a killed process left, mends the journal."""
         files.remove(self._staging)
         self._staging.mkdir(parents=True)
-        self._rewrite()
+        if not self._mended:
+            self._rewrite()
 
-    def adopt(self, items: Collection[Item], others: Iterable[Path]) -> int:
+    def adopt(self, wanted: Collection[Item], others: Iterable[Path]) -> int:
         """Hard-links items from mirrors of the same source in other folders; returns how many.
 
         Another setting has another mirror; this way it costs neither a transfer nor space.
         """
-        wanted = missing = [item for item in items if not self.holds(item)]
-        for folder in others if wanted else ():
+        missing = list(wanted)
+        for folder in others if missing else ():
             other = Mirror(folder)
-            if other.source != self.source:
-                continue
-            for item in wanted:
-                if other.holds(item):
-                    self._take(other, item)
-            wanted = [item for item in wanted if not self.holds(item)]
-        return len(missing) - len(wanted)
+            if other.source == self.source:
+                for item in missing:
+                    if other._holds(item):
+                        self._take(other, item)
+                missing = self.missing(missing)
+        return len(wanted) - len(missing)
 
     def fetch(
         self, storage: Storage, items: Iterable[Item], connections: int
@@ -118,7 +115,7 @@ class Mirror:
                     yield error
                     continue
                 item = pending[future]
-                self._note({"clip": item.name, **asdict(record)})
+                self._note({"clip": item.name, **vars(record)})
                 yield item
         finally:
             stop.set()
@@ -129,22 +126,30 @@ class Mirror:
         for name in names:
             self._note({"gone": name})
 
-    def remember(self, sha256: str, probe: Probe) -> None:
+    def remember(self, sha256: str, probe: dict[str, Any]) -> None:
         """Keeps what was found in a file, so that it is looked at once only."""
-        self._note({"probe": sha256, **asdict(probe)})
+        self._note({"probe": sha256, **probe})
 
     def tidy(self) -> None:
         """Removes files that no clip refers to any more."""
         used = {record.sha256 for record in self.clips.values()}
-        self.probes = {sha256: probe for sha256, probe in self.probes.items() if sha256 in used}
-        for path in self._folder.glob("objects/??/*"):
-            if path.name not in used:
-                path.unlink()
-        self._rewrite()
+        stale = [p for p in self._folder.glob("objects/??/*") if p.name not in used]
+        for path in stale:
+            path.unlink()
+        if stale:
+            self.probes = {name: probe for name, probe in self.probes.items() if name in used}
+            self._rewrite()
 
     @property
     def _staging(self) -> Path:
         return self._folder / "staging"
+
+    def _holds(self, item: Item) -> bool:
+        record = self.clips.get(item.name)
+        if not record or (record.size, record.tag) != (item.size, item.tag):
+            return False
+        path = self.file(record.sha256)
+        return path.is_file() and path.stat().st_size == record.size
 
     def _take(self, other: Mirror, item: Item) -> None:
         record = other.clips[item.name]
@@ -156,7 +161,7 @@ class Mirror:
             os.replace(self._staging / record.sha256, target)
         except FileNotFoundError:  # the other mirror is just being tidied
             return
-        self._note({"clip": item.name, **asdict(record)})
+        self._note({"clip": item.name, **vars(record)})
         if record.sha256 in other.probes:
             self.remember(record.sha256, other.probes[record.sha256])
 
@@ -175,7 +180,7 @@ class Mirror:
         elif kind == "gone":
             self.clips.pop(key, None)
         elif self._code == __version__:
-            self.probes[key] = Probe(**rest)
+            self.probes[key] = rest
 
     def _read(self) -> None:
         if not self._journal.exists():
@@ -184,12 +189,13 @@ class Mirror:
             try:
                 fact = json.loads(line)
             except json.JSONDecodeError:  # the line that a killed process was writing
+                self._mended = False
                 continue
             self._learn(fact)
 
     def _rewrite(self) -> None:
         self._code = __version__
         facts: list[dict[str, Any]] = [{"source": self.source, "code": self._code}]
-        facts += [{"clip": name, **asdict(record)} for name, record in self.clips.items()]
-        facts += [{"probe": sha256, **asdict(probe)} for sha256, probe in self.probes.items()]
+        facts += [{"clip": name, **vars(record)} for name, record in self.clips.items()]
+        facts += [{"probe": sha256, **probe} for sha256, probe in self.probes.items()]
         files.write_text(self._journal, "".join(json.dumps(fact) + "\n" for fact in facts))

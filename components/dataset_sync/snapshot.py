@@ -29,7 +29,7 @@ def clips(mirror: Mirror, rule: str, groups: Mapping[str, str], report: Reporter
             group=groups.get(name, ""),
             size=record.size,
             checksum=record.sha256,
-            **vars(mirror.probes[record.sha256]),
+            **mirror.probes[record.sha256],
         )
         for name, record in sorted(mirror.clips.items())
     ]
@@ -79,10 +79,11 @@ def write(clips: Sequence[Clip], source: str, mirror: Mirror, directory: Path) -
     """Writes the data set into the new folder `directory`; returns its index."""
     classes = sorted({label for clip in clips for label in clip.labels})
     dataset = ClipDataset.create(classes, list(clips), source)
-    for clip in clips:
-        path = dataset.file(directory, clip)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.link_or_copy(mirror.file(clip.checksum), path)
+    paths = {dataset.file(directory, clip): mirror.file(clip.checksum) for clip in clips}
+    for folder in {path.parent for path in paths}:
+        folder.mkdir(parents=True, exist_ok=True)
+    for path, mirrored in paths.items():
+        files.link_or_copy(mirrored, path)
     dataset.save(directory)
     return dataset
 

@@ -8,6 +8,7 @@ once; clips that cannot be decoded stay listed with the reason.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
@@ -156,8 +157,10 @@ def _update(
     from components.dataset_sync.catalogue import shown
 
     known = set(mirror.clips)
-    linked = mirror.adopt(items, (path / "work" for path in job.work.parent.parent.iterdir()))
-    wanted = [item for item in items if not mirror.holds(item)]
+    wanted = mirror.missing(items)
+    siblings = (path / "work" for path in job.work.parent.parent.iterdir())
+    if linked := mirror.adopt(wanted, siblings):
+        wanted = mirror.missing(wanted)
     changed = sum(item.name in known for item in wanted)
     job.report.message(
         f"{len(items)} clips in {storage.uri}: {len(wanted) - changed} new, {changed} changed, "
@@ -190,15 +193,15 @@ def _update(
 
 
 def _probe(mirror: Mirror, workers: int, job: Job) -> None:
-    from components.dataset_sync.probing import probe_all
-
     unknown = {record.sha256 for record in mirror.clips.values()} - set(mirror.probes)
     paths = {sha256: mirror.file(sha256) for sha256 in sorted(unknown)}
     if not paths:
         return
+    from components.dataset_sync.probing import probe_all  # loads PyAV
+
     results = job.report.track(probe_all(paths, workers), len(paths), "clips probed")
     for sha256, result in results:
-        mirror.remember(sha256, result)
+        mirror.remember(sha256, asdict(result))
 
 
 STAGE = Stage(

@@ -34,9 +34,7 @@ class S3Storage:
     def check(self) -> None:
         """See `Storage.check`."""
         with self._explained():
-            found = self._endpoint.quick_client().list_objects(
-                self.bucket, self.prefix, recursive=True
-            )
+            found = self._endpoint.quick_client().list_objects(self.bucket, self.prefix)
             if next(iter(found), None) is None:
                 raise InputError(f"{self.uri} holds nothing in {self._endpoint.url}")
 
