@@ -7,6 +7,7 @@ holds safetensors weights and an ONNX model that was compared with them.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal, Self
 
@@ -165,6 +166,9 @@ def train_video(settings: TrainSettings, job: Job) -> None:
         StoppedError: a signal asked to stop; the state is saved.
         TrainyardError: training diverged, or the exported model computes something else.
     """
+    # Read when torch loads its threads: spinning while waiting makes them several times slower
+    # as soon as anything else runs on the machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from components.train_video.training import run
 
     run(settings, job)

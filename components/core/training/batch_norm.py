@@ -6,12 +6,17 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-class BatchNormWarmup:
-    """Averages batch statistics evenly until their moving average has seen enough batches.
+RECENT = 5.0
+"""The statistics are averaged over about the last 1 / RECENT of the batches seen."""
 
-    A moving average with momentum 0.01 is mostly its start value for the first hundred batches,
-    so that validation of a fresh network means nothing. With momentum max(m, 1 / (n + 1)) it is
-    the plain mean of the first 1/m batches and the usual average from then on.
+
+class BatchNormWarmup:
+    """Lets batch statistics follow the fast changes of a network that starts from nothing.
+
+    A moving average with momentum 0.01 is mostly its start value for the first hundred batches
+    and lags behind the weights for some hundred more, so that validation means nothing until
+    then. With momentum max(m, RECENT / (n + 1)) after n batches it follows from the first batch
+    on and becomes the usual average once that looks back as far.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -24,7 +29,7 @@ class BatchNormWarmup:
     def apply(self, batches: int) -> None:
         """Sets the momentum for the next batch, `batches` having been seen."""
         for layer, momentum in self._layers:
-            layer.momentum = max(momentum, 1 / (batches + 1))
+            layer.momentum = max(momentum, min(1.0, RECENT / (batches + 1)))
 
     def reset(self) -> None:
         """Gives every layer its own momentum back."""
