@@ -31,6 +31,8 @@ class Proxy:
     """So many requests are answered with 503."""
     requests: list[str] = field(default_factory=list)
     """Method and path of every request, in order."""
+    transferred: int = 0
+    """Bytes passed to clients."""
     address: str = ""
 
     async def serve(self) -> None:
@@ -88,6 +90,7 @@ class Proxy:
                 return
             client.write(block)
             await client.drain()
+            self.transferred += len(block)
             sent = end
 
 

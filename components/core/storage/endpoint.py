@@ -95,14 +95,17 @@ class Endpoint:
             cert_reqs="CERT_REQUIRED",
             ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
         )
-        return Minio(
-            self.host,
-            access_key=self.access_key or None,
-            secret_key=self.secret_key or None,
-            secure=self.secure,
-            region=self.region or None,
-            http_client=http,
-        )
+        try:
+            return Minio(
+                self.host,
+                access_key=self.access_key or None,
+                secret_key=self.secret_key or None,
+                secure=self.secure,
+                region=self.region or None,
+                http_client=http,
+            )
+        except ValueError as error:
+            raise ServiceError(f"{ENDPOINT} names no server that can exist: {error}") from None
 
     @contextmanager
     def explained(self, uri: str) -> Iterator[None]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
+from minio.helpers import check_bucket_name
 
 from components.core import files
 from components.core.errors import InputError, ServiceError
@@ -22,8 +23,10 @@ class S3Storage:
 
     def __init__(self, uri: str, connections: int = 16) -> None:
         self.bucket, _, prefix = uri[len("s3://") :].partition("/")
-        if not self.bucket:
-            raise InputError(f"{uri!r} names no bucket; expected s3://bucket/prefix")
+        try:
+            check_bucket_name(self.bucket)
+        except ValueError as error:
+            raise InputError(f"{uri!r}: {error}; expected s3://bucket/prefix") from None
         self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self.uri = f"s3://{self.bucket}/{self.prefix}".rstrip("/")
         self.connections = connections
