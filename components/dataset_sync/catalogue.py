@@ -95,7 +95,8 @@ def shown(names: Iterable[str]) -> str:
 
 def kinds(files: Counter[str]) -> str:
     """The most frequent kinds of file with their numbers, for a message."""
-    return ", ".join(f"{count} {kind}" for kind, count in files.most_common(5))
+    ordered = sorted(files.items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{count} {kind}" for kind, count in ordered[:5])
 
 
 def _empty_folders(

@@ -175,7 +175,7 @@ def _update(
             unstable.append(outcome.name)
         else:
             done += outcome.size / 1e6
-            job.report.progress(round(done, 1), round(total, 1), "MB")
+            job.report.progress(round(done, 3), round(total, 3), "MB")
     if unstable:
         raise InputError(
             f"{len(unstable)} files changed or vanished while they were read: {shown(unstable)}; "
