@@ -1,0 +1,1 @@
+"""File formats of other tools: reading and writing, without what a stage does with them."""

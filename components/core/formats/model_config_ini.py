@@ -1,0 +1,118 @@
+"""`<model>.config`: the INI file in which video services look up how to feed a model.
+
+[PREDICTION] num_frames, class_list (a Python list as text, in output order), height, width,
+input_name, output_name; [TRAINING] epochs, shuffle_size, batch_size.
+"""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.core.errors import InputError
+
+
+@dataclass(frozen=True)
+class ModelConfigIni:
+    """The content of a `<model>.config` file."""
+
+    num_frames: int
+    class_list: list[str]
+    height: int
+    """Pixels."""
+    width: int
+    input_name: str
+    output_name: str
+    epochs: int = 0
+    shuffle_size: int = 0
+    """Clips in the shuffling buffer; 0: the whole training part is shuffled."""
+    batch_size: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        preprocessing: Mapping[str, Any],
+        training: Mapping[str, Any],
+        classes: Sequence[str],
+        input_name: str,
+        output_name: str,
+    ) -> ModelConfigIni:
+        """From what a ModelBundle says.
+
+        Raises:
+            InputError: the preprocessing does not give the number or size of frames.
+        """
+        if missing := [key for key in ("frames", "size") if not preprocessing.get(key)]:
+            raise InputError(
+                f"the model's preprocessing lacks {' and '.join(missing)}; it is not a clip model "
+                "that can be described for serving"
+            )
+        side = int(preprocessing["size"])
+        return cls(
+            num_frames=int(preprocessing["frames"]),
+            class_list=list(classes),
+            height=side,
+            width=side,
+            input_name=input_name,
+            output_name=output_name,
+            epochs=int(training.get("epochs") or 0),
+            shuffle_size=int(training.get("shuffle_size") or 0),
+            batch_size=int(training.get("batch_size") or 0),
+        )
+
+    def text(self) -> str:
+        """The file's content."""
+        parser = _parser()
+        parser["PREDICTION"] = {
+            "num_frames": str(self.num_frames),
+            "class_list": repr(self.class_list),
+            "height": str(self.height),
+            "width": str(self.width),
+            "input_name": self.input_name,
+            "output_name": self.output_name,
+        }
+        parser["TRAINING"] = {
+            "epochs": str(self.epochs),
+            "shuffle_size": str(self.shuffle_size),
+            "batch_size": str(self.batch_size),
+        }
+        buffer = io.StringIO()
+        parser.write(buffer)
+        return buffer.getvalue()
+
+    @classmethod
+    def parse(cls, text: str, where: str = "the model's .config file") -> ModelConfigIni:
+        """Reads such a file.
+
+        Raises:
+            InputError: it is not one; `where` names it.
+        """
+        parser = _parser()
+        try:
+            parser.read_string(text)
+            prediction, training = parser["PREDICTION"], parser["TRAINING"]
+            classes = ast.literal_eval(prediction["class_list"])
+            if not isinstance(classes, list):
+                raise ValueError("class_list is not a list")
+            return cls(
+                num_frames=int(prediction["num_frames"]),
+                class_list=[str(name) for name in classes],
+                height=int(prediction["height"]),
+                width=int(prediction["width"]),
+                input_name=prediction["input_name"],
+                output_name=prediction["output_name"],
+                epochs=int(training["epochs"]),
+                shuffle_size=int(training["shuffle_size"]),
+                batch_size=int(training["batch_size"]),
+            )
+        except (configparser.Error, KeyError, ValueError, SyntaxError) as error:
+            raise InputError(f"{where} is damaged: {error}") from None
+
+
+def _parser() -> configparser.ConfigParser:
+    # No interpolation: a class may be called `50%`.
+    return configparser.ConfigParser(interpolation=None)

@@ -1,0 +1,1 @@
+"""Publishes a trained model into a Triton model repository."""

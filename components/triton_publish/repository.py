@@ -1,0 +1,167 @@
+"""A Triton model repository in a folder or bucket: versions of one model."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.core import files
+from components.core.errors import InputError
+from components.core.formats import triton
+from components.core.storage import Storage, is_s3, open_storage
+
+GRAPH = "model.onnx"
+CARD = "model_card.json"
+ABANDONED_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version that a repository holds."""
+
+    number: int
+    complete: bool
+    """False: a publication into a bucket was interrupted."""
+    bundle: str
+    """Fingerprint of the bundle it was published from; '' if not published by us."""
+
+
+def reach(uri: str) -> None:
+    """Makes sure within seconds that a repository can be used; it may be empty or absent.
+
+    Raises:
+        InputError: a folder that is a file, or a bucket that does not exist.
+        ServiceError: the object store cannot be reached, or refuses.
+    """
+    storage = open_storage(uri)
+    if not is_s3(uri):
+        folder = Path(storage.uri)
+        while not folder.exists():
+            folder = folder.parent
+        if not folder.is_dir():
+            raise InputError(f"{folder} is a file; a folder is needed")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise InputError(f"this user may not write into {folder}")
+        return
+    try:
+        storage.check()
+    except InputError:
+        # Empty is fine here, and a missing bucket fails again.
+        next(iter(storage.items()), None)
+
+
+class ModelRepository:
+    """What a repository holds of one model."""
+
+    def __init__(self, uri: str, model: str) -> None:
+        self.storage: Storage = open_storage(uri)
+        self.model = model
+
+    def versions(self) -> list[Version]:
+        """All versions, oldest first."""
+        names: dict[int, set[str]] = {}
+        for number, name in self._entries():
+            names.setdefault(number, set()).add(name)
+        return [self._version(number, found) for number, found in sorted(names.items())]
+
+    def prepare(self, config: triton.ModelConfig, labels: str, work: Path) -> None:
+        """Puts configuration and labels in place, before the first version that needs them.
+
+        Raises:
+            InputError: the model of this name has other inputs, outputs, classes or backend.
+        """
+        text, old_labels = self._read(triton.CONFIG), self._read(triton.LABELS)
+        where = f"{self.storage.uri}/{self.model}"
+        problems = []
+        if text is not None:
+            existing = triton.parse_config(text, f"{where}/{triton.CONFIG}")
+            problems = triton.differences(existing, config)
+            config = triton.merged(existing, config)
+        elif any(version.complete for version in self.versions()):
+            problems.append(f"it has versions but no {triton.CONFIG}")
+        if old_labels is not None and old_labels.split("\n") != labels.split("\n"):
+            problems.append("its labels are others, or in another order")
+        if problems:
+            raise InputError(
+                "\n  - ".join(
+                    [
+                        f"{where} is another model, so clients of it would break; nothing was "
+                        "changed. Publish under another model_name. What differs:",
+                        *problems,
+                    ]
+                )
+            )
+        if old_labels is None:
+            self._put(triton.LABELS, labels, work)
+        if text is None or triton.parse_config(text, where) != config:
+            self._put(triton.CONFIG, triton.config_text(config), work)
+
+    def add(self, content: Path) -> int:
+        """Publishes a version directory under the next free number; returns it.
+
+        Raises:
+            InputError: other publishers keep taking the numbers.
+        """
+        self._clear_abandoned()
+        for _ in range(20):
+            # A number whose publication was interrupted is free: storage replaces the leftover.
+            taken = [version.number for version in self.versions() if version.complete]
+            number = max(taken, default=0) + 1
+            try:
+                self.storage.publish(content, f"{self.model}/{number}", GRAPH)
+            except InputError:
+                if number not in [v.number for v in self.versions() if v.complete]:
+                    raise
+                continue  # somebody else was faster
+            return number
+        raise InputError(
+            f"{self.storage.uri}/{self.model}: other processes keep publishing here; try again"
+        )
+
+    def remove_old(self, keep: int, spare: int) -> list[int]:
+        """Removes complete versions older than the newest `keep`, never `spare`; returns them."""
+        numbers = [version.number for version in self.versions() if version.complete]
+        doomed = [number for number in numbers[:-keep] if number != spare] if keep else []
+        for number in doomed:
+            self.storage.remove(f"{self.model}/{number}", first=GRAPH)
+        return doomed
+
+    def _entries(self) -> Iterator[tuple[int, str]]:
+        for item in self.storage.items(self.model):
+            parts = item.name.rstrip("/").split("/")
+            if len(parts) > 1 and parts[1].isdecimal():
+                yield int(parts[1]), "/".join(parts[2:])
+
+    def _version(self, number: int, names: set[str]) -> Version:
+        ours = CARD in names
+        bundle = ""
+        if ours:
+            card = self._read(f"{number}/{CARD}") or "{}"
+            try:
+                bundle = str(json.loads(card).get("fingerprint", ""))
+            except (json.JSONDecodeError, AttributeError):
+                bundle = ""
+        return Version(number, GRAPH in names or not ours, bundle)
+
+    def _read(self, name: str) -> str | None:
+        path = f"{self.model}/{name}"
+        return self.storage.read(path).decode("utf-8") if self.storage.exists(path) else None
+
+    def _put(self, name: str, text: str, work: Path) -> None:
+        source = work / name
+        files.write_text(source, text)
+        self.storage.put(source, f"{self.model}/{name}")
+
+    def _clear_abandoned(self) -> None:
+        """Removes what killed publications left beside the versions of a folder repository."""
+        folder = Path(self.storage.uri) / self.model
+        if is_s3(self.storage.uri) or not folder.is_dir():
+            return
+        for entry in folder.iterdir():
+            old = time.time() - entry.stat().st_mtime > ABANDONED_SECONDS
+            if files.PARTIAL in entry.name and old:
+                files.remove(entry)

@@ -1,0 +1,168 @@
+"""A running Triton server: loads a published model and shows that it answers as the bundle does."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.core.artifacts.model_bundle import ModelBundle
+from components.core.errors import ServiceError
+
+TOLERANCE = 5e-3
+"""Largest accepted difference of an output, relative to 1 + the largest output. Leaves room for
+the TensorFloat-32 arithmetic of a GPU."""
+
+POLL_SECONDS = 0.2
+SETTLE_SECONDS = 5.0
+
+
+class Server:
+    """Triton's HTTP endpoint."""
+
+    def __init__(self, url: str, timeout: float = 10.0) -> None:
+        """Names the server; nothing is contacted yet.
+
+        Args:
+            url: `http://host:port` or `https://host`.
+            timeout: seconds for each request.
+        """
+        from tritonclient.http import InferenceServerClient
+
+        parts = urlsplit(url)
+        self.url = url
+        self._client = InferenceServerClient(
+            parts.netloc + parts.path.rstrip("/"),
+            ssl=parts.scheme == "https",
+            connection_timeout=min(timeout, 5.0),
+            network_timeout=timeout,
+        )
+
+    def check(self) -> None:
+        """Makes sure that the server lives.
+
+        Raises:
+            ServiceError: it does not answer, or not as a Triton server.
+        """
+        try:
+            alive = self._client.is_server_live()
+        except Exception as error:  # gevent, socket, ssl and tritonclient each have their own
+            raise ServiceError(
+                f"{self.url} cannot be reached ({error or type(error).__name__}); is the server "
+                "up, and is this its HTTP port?"
+            ) from None
+        if not alive:
+            raise ServiceError(f"{self.url} answers, but not as a live Triton server")
+
+    def load(self, model: str, version: int, seconds: float) -> None:
+        """Makes the server load the model's newest state and waits until the version is ready.
+
+        Raises:
+            ServiceError: it does not, or not in time.
+        """
+
+        try:
+            polling = not self._loaded(model)
+            # An explicit load returns when it is done; a polling server comes round in its time.
+            deadline = time.monotonic() + (seconds if polling else SETTLE_SECONDS)
+            while not self._client.is_model_ready(model, str(version)):
+                if time.monotonic() > deadline:
+                    raise ServiceError(
+                        f"{self.url} {self._instead(model)} and not version {version}; it may "
+                        "serve another repository, or only newer versions (version_policy in "
+                        "config.pbtxt)"
+                    )
+                time.sleep(POLL_SECONDS)
+        except OSError as error:
+            raise ServiceError(f"{self.url} ended the connection: {error}") from None
+
+    def _loaded(self, model: str) -> bool:
+        from tritonclient.utils import InferenceServerException
+
+        try:
+            self._client.load_model(model)
+        except InferenceServerException as error:
+            if "polling is enabled" in str(error):
+                return False
+            raise ServiceError(
+                f"{self.url} does not load {model}: {error}. It must serve this repository, with "
+                "--model-control-mode=explicit or poll, and have the onnxruntime backend"
+            ) from None
+        return True
+
+    def _instead(self, model: str) -> str:
+        index = self._client.get_model_repository_index()
+        found = [e.get("version", "") for e in index if e["name"] == model and e.get("state")]
+        ready = [str(number) for number in found if number]
+        return f"serves {model} in version {', '.join(ready)}" if ready else f"serves no {model}"
+
+    def outputs(
+        self, model: str, version: int, bundle: ModelBundle, batch: NDArray[np.float32]
+    ) -> NDArray[np.floating]:
+        """The first output for one batch.
+
+        Raises:
+            ServiceError: the server refuses it, or the answer has no such output.
+        """
+        from tritonclient.http import InferInput, InferRequestedOutput
+        from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+        source, target = bundle.inputs[0], bundle.outputs[0]
+        tensor = InferInput(source.name, list(batch.shape), np_to_triton_dtype(batch.dtype))
+        tensor.set_data_from_numpy(batch)
+        try:
+            answer = self._client.infer(
+                model, [tensor], str(version), [InferRequestedOutput(target.name)]
+            )
+            found: Any = answer.as_numpy(target.name)
+        except (InferenceServerException, OSError, ValueError) as error:
+            raise ServiceError(f"{self.url} cannot answer with {model}: {error}") from None
+        return np.asarray(found)
+
+
+def compare(
+    server: Server,
+    model: str,
+    version: int,
+    bundle: ModelBundle,
+    graph: str,
+    batch_size: int,
+) -> float:
+    """Sends one random batch to the server and to onnxruntime; returns the largest difference.
+
+    Args:
+        server: has loaded the model.
+        model: its name there.
+        version: its version there.
+        bundle: describes inputs and outputs.
+        graph: the bundle's ONNX file.
+        batch_size: clips in the batch.
+
+    Raises:
+        ServiceError: the answers differ by more than TOLERANCE x (1 + largest output).
+    """
+    import onnxruntime
+
+    source = bundle.inputs[0]
+    low, high = source.range or (0.0, 1.0)
+    shape = (batch_size, *(size if size > 0 else 1 for size in source.shape[1:]))
+    generator = np.random.default_rng(0)
+    batch = generator.uniform(low, high, size=shape).astype(source.dtype)
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    expected = session.run([bundle.outputs[0].name], {source.name: batch})[0]
+    found = server.outputs(model, version, bundle, batch)
+    if found.shape != expected.shape:
+        raise ServiceError(
+            f"{server.url} answers {found.shape} for a batch of {shape}, expected {expected.shape}"
+        )
+    difference = float(np.abs(found - expected).max())
+    allowed = TOLERANCE * (1 + float(np.abs(expected).max()))
+    if not difference <= allowed:  # also refuses NaN
+        raise ServiceError(
+            f"{server.url} answers with {model} version {version}, but its outputs differ from the "
+            f"model's by {difference:.2e}, more than {allowed:.2e}; does it serve this repository?"
+        )
+    return difference
