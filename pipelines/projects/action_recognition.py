@@ -4,15 +4,17 @@ from kfp import dsl
 
 from components.core.docstrings import documented
 from components.dataset_sync.component import dataset_sync
-from components.dataset_sync.stage import STAGE as DATASET
+from components.dataset_sync.stage import STAGE as SYNC
 from components.evaluate_clips.component import evaluate_clips
 from components.evaluate_clips.stage import STAGE as EVALUATE
 from components.frame_extraction.component import frame_extraction
-from components.frame_extraction.stage import STAGE as FRAME
+from components.frame_extraction.stage import STAGE as EXTRACT
 from components.split_clips.component import split_clips
 from components.split_clips.stage import STAGE as SPLIT
 from components.train_video.component import train_video
 from components.train_video.stage import STAGE as TRAIN
+from components.triton_publish.component import triton_publish
+from components.triton_publish.stage import STAGE as PUBLISH
 from pipelines.placement import Placement, place
 
 PLACEMENTS = {
@@ -27,11 +29,12 @@ PLACEMENTS = {
 
 @dsl.pipeline(name="action-recognition", display_name="Action recognition")
 @documented(
-    DATASET,
+    SYNC,
     SPLIT,
-    FRAME,
+    EXTRACT,
     TRAIN,
     EVALUATE,
+    PUBLISH,
     summary="Labelled clips in, an evaluated and published I3D classifier out.",
 )
 def action_recognition(
@@ -101,6 +104,12 @@ def action_recognition(
     confidence: float = 0.95,
     baseline: bool = True,
     mistakes: int = 12,
+    model_name: str = "",
+    repository: str = "",
+    keep_versions: int = 0,
+    max_batch_size: int = 8,
+    triton_url: str = "",
+    triton_timeout: float = 120.0,
 ) -> None:
     sync = dataset_sync(
         source=source,
@@ -197,3 +206,14 @@ def action_recognition(
         workers=workers,
     )
     place(evaluation, PLACEMENTS["evaluate_clips"])
+    publishing = triton_publish(
+        model=training.outputs["model"],
+        evaluation=evaluation.outputs["evaluation"],
+        model_name=model_name,
+        repository=repository,
+        keep_versions=keep_versions,
+        max_batch_size=max_batch_size,
+        triton_url=triton_url,
+        triton_timeout=triton_timeout,
+    )
+    place(publishing, PLACEMENTS["triton_publish"])

@@ -127,8 +127,12 @@ def test_stage_and_component_agree(name: str) -> None:
         assert info.description, f"{field} has no description"
         assert info.default is not None, f"{field}: unset is '' or 0, never None"
     spec = component.component_spec
-    for described in {**(spec.inputs or {}), **(spec.outputs or {})}.values():
+    for described in (spec.inputs or {}).values():
         assert described.description
+    for (
+        parameter
+    ) in signature.parameters:  # kfp keeps no description of outputs, the docstring does
+        assert f"    {parameter}: " in component.python_func.__doc__
     assert spec.description
 
 
