@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 
 from components.core.artifacts.frames import FrameReader
 from components.core.artifacts.split import Split
 from components.core.errors import InputError, SettingsError
 from components.core.models.i3d import ENDPOINTS, I3D, SMALL, size_problems
-from components.core.training.fit import resolve_device
+from components.core.training.fit import resolve_device, resolve_precision
 from components.core.training.views import swap_pairs
 from components.train_video.stage import TrainSettings
 
@@ -38,10 +39,7 @@ def check_inputs(settings: TrainSettings, reader: FrameReader, split: Split) -> 
         swap_pairs(settings.flip_pairs, reader.index.classes)
     except ValueError as error:
         problems.append(f"flip_pairs: {error}")
-    try:
-        resolve_device(settings.device)
-    except InputError as error:
-        problems.append(str(error))
+    problems += _machine_problems(settings)
     if problems:
         raise SettingsError(problems, "train_video")
     return parts
@@ -61,6 +59,17 @@ def frozen_names(freeze: str, network: I3D) -> list[str]:
     if freeze not in layers:
         raise ValueError(f"{freeze!r} is no layer; accepted: '', backbone, {', '.join(layers)}")
     return layers[: layers.index(freeze) + 1]
+
+
+def _machine_problems(settings: TrainSettings) -> list[str]:
+    problems = []
+    try:
+        resolve_precision(settings.precision, resolve_device(settings.device))
+    except InputError as error:
+        problems.append(str(error))
+    if settings.compile and not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        problems.append("compile: it needs a C++ compiler, and there is none here; set it to false")
+    return problems
 
 
 def _clips(reader: FrameReader, split: Split, part: str) -> list[int]:

@@ -109,9 +109,15 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_precision(name: str, device: torch.device) -> str:
-    """Lightning's name of the precision; `auto` is bf16 on GPUs that compute with it."""
+    """Lightning's name of the precision; `auto` is bf16 on GPUs that compute with it.
+
+    Raises:
+        InputError: fp16 without a GPU.
+    """
     if name == "auto":
         name = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    if name == "fp16" and device.type == "cpu":
+        raise InputError("precision: 'fp16' needs a GPU; on the CPU use auto, fp32 or bf16")
     return {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[name]
 
 

@@ -100,7 +100,7 @@ class FitModule(pl.LightningModule):
         for group in self._optimizer().param_groups:
             group["lr"] = rate
         if self._warmup:
-            self._warmup.apply(here.epoch * self.plan.batches + here.batch)
+            self._warmup.before_batch(here.epoch * self.plan.batches + here.batch)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """The batch's share of the step's loss, which is the mean over all of its examples."""
@@ -115,6 +115,8 @@ class FitModule(pl.LightningModule):
         here = self.position
         if here.batch >= self.plan.batches:  # the empty batch
             return True
+        if self._warmup:
+            self._warmup.after_batch()
         stepped = self.plan.ends_step(here.batch)
         here.batch += 1
         here.step += stepped
@@ -129,8 +131,6 @@ class FitModule(pl.LightningModule):
         here.epoch += 1
         here.batch = 0
         self.loss_sum.zero_()
-        if self._warmup:
-            self._warmup.reset()
 
     def on_validation_epoch_start(self) -> None:
         """Starts a validation whose randomness, if any, is that of the epoch."""

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from components.core.errors import InputError, TrainyardError
 from components.core.events import Reporter
+from components.core.training.batch_norm import BatchNormWarmup
 from components.core.training.checkpoint import read_snapshot
 from components.core.training.fit import FitResult, fit, resolve_device, resolve_precision
 from components.core.training.freezing import freeze
@@ -241,6 +242,32 @@ def test_batch_statistics_of_a_short_training_are_usable(tmp_path: Path) -> None
     assert again.get_submodule("1").momentum == 0.01
 
 
+def test_early_batch_statistics_average_the_recent_batches() -> None:
+    layer = nn.BatchNorm1d(3, momentum=0.01)
+    warmup, mean = BatchNormWarmup(layer), torch.zeros(3)
+    for batches, values in enumerate(torch.randn(600, 7, 3) + 4):
+        warmup.before_batch(batches)
+        layer(values)
+        warmup.after_batch()
+        mean = torch.lerp(mean, values.mean(0), max(0.01, min(1.0, 5 / (batches + 1))))
+        assert layer.running_mean is not None
+        torch.testing.assert_close(layer.running_mean, mean, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_compiled_network_is_not_compiled_again_for_every_batch(tmp_path: Path) -> None:
+    from torch._dynamo.utils import counters
+
+    counters.clear()
+    plain = train(Regression(deep()), tmp_path / "plain", count=24)
+    compiled = train(Regression(deep()), tmp_path / "compiled", count=24, compile=True)
+    graphs = counters["stats"]["unique_graphs"]
+    assert 1 <= graphs <= 4  # training and validation, two sizes of validation batches
+    assert compiled.history[0]["train_loss"] == pytest.approx(
+        plain.history[0]["train_loss"], rel=0.3
+    )
+
+
 def test_a_diverging_training_ends_with_advice_and_keeps_its_last_good_state(
     tmp_path: Path,
 ) -> None:
@@ -313,6 +340,8 @@ def test_devices_and_precisions_resolve_or_are_refused() -> None:
     cpu = torch.device("cpu")
     assert resolve_device("cpu") == cpu
     assert resolve_precision("auto", cpu) == "32-true"
+    with pytest.raises(InputError, match="'fp16' needs a GPU"):
+        resolve_precision("fp16", cpu)
     with pytest.raises(InputError, match="'tpu0' is not one of auto, cpu, cuda"):
         resolve_device("tpu0")
     with pytest.raises(InputError, match=r"cuda:99.*is not here"):
