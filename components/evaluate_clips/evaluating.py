@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +10,10 @@ from numpy.typing import NDArray
 from components import __version__
 from components.core import files
 from components.core.artifacts.evaluation import ClipMetrics, Evaluation
-from components.core.artifacts.frames import FrameReader
-from components.core.artifacts.model_bundle import ModelBundle
-from components.core.artifacts.split import Split
 from components.core.cpus import usable_cpus
 from components.core.errors import InputError
 from components.core.metrics.baseline import fit_still_classifier, sampled, still_features
 from components.core.metrics.classification import (
-    Bools,
     Floats,
     predict_multi,
     predict_single,
@@ -27,31 +22,12 @@ from components.core.metrics.summary import Measure, in_mixed_groups
 from components.core.metrics.thresholds import tune_thresholds
 from components.core.stage import Job
 from components.evaluate_clips.inference import Classifier, clip_logits, probabilities
-from components.evaluate_clips.measuring import listed, measure
-from components.evaluate_clips.predictions import Predictions, labels_table
+from components.evaluate_clips.measuring import measure
+from components.evaluate_clips.predictions import Predictions
 from components.evaluate_clips.stage import TUNED, EvaluateSettings
-from components.evaluate_clips.windows import Window, middle_frames
+from components.evaluate_clips.subject import Subject, load, provenance
+from components.evaluate_clips.windows import middle_frames
 from components.evaluate_clips.writing import kubeflow_confusion, write_evaluation
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A model and the clips it is evaluated on."""
-
-    bundle: ModelBundle
-    reader: FrameReader
-    split: Split
-    window: Window
-
-    def clips(self, part: str) -> list[int]:
-        """Positions in the frame index of a part's clips."""
-        wanted = set(self.split.ids(part))
-        return [row for row, clip in enumerate(self.reader.index.clips) if clip.id in wanted]
-
-    def labels(self, clips: Sequence[int]) -> Bools:
-        """`(N, C)` truth of some clips."""
-        entries = self.reader.index.clips
-        return labels_table([entries[clip].labels for clip in clips], self.reader.index.classes)
 
 
 def run(settings: EvaluateSettings, job: Job) -> None:
@@ -61,7 +37,7 @@ def run(settings: EvaluateSettings, job: Job) -> None:
     workers = settings.workers or usable_cpus()
     clips = subject.clips(settings.part)
     tuned = bundle.multi_label and settings.threshold == TUNED
-    remarks = provenance(subject, settings, len(clips))
+    remarks = provenance(subject, settings.part, len(clips))
     logits = _logits(subject, settings.part, clips, settings, job, workers)
     scores = probabilities(logits, bundle.multi_label)
     thresholds: Floats | None = None
@@ -94,75 +70,6 @@ def run(settings: EvaluateSettings, job: Job) -> None:
         predictions, how, thresholds=thresholds, tuned=tuned, mixed=mixed, remarks=remarks
     )
     _write(subject, settings, job, predictions, metrics)
-
-
-def load(job: Job, part: str) -> Subject:
-    """Opens the inputs and makes sure that they belong together.
-
-    Raises:
-        InputError: with everything that does not fit.
-    """
-    bundle = ModelBundle.load(job.inputs["model"])
-    reader = FrameReader(job.inputs["frames"])
-    split = Split.load(job.inputs["split"])
-    subject = Subject(bundle, reader, split, Window.of(bundle))
-    index = reader.index
-    problems = []
-    if bundle.classes != index.classes:
-        problems.append(
-            f"the model knows {len(bundle.classes)} classes ({listed(bundle.classes or ['none'])})"
-            f" but the frames have {len(index.classes)} ({listed(index.classes or ['none'])}); "
-            "evaluate on frames of the data set that the model was trained on"
-        )
-    if split.parent != index.parent:
-        problems.append(
-            "split and frames come from different data sets "
-            f"({split.parent[:12]}… and {index.parent[:12]}…); make both from the same clips"
-        )
-    clips = subject.clips(part)
-    if not clips:
-        problems.append(f"the {part} part holds no usable clip; choose another part or split again")
-    if small := subject.window.too_small([index.clips[clip] for clip in clips]):
-        problems.append(
-            f"{len(small)} clips ({listed(small, 3)}) are stored smaller than the model's input of "
-            f"{subject.window.size} x {subject.window.size} pixels; extract larger frames"
-        )
-    if problems:
-        raise InputError("\n  - ".join(["the inputs do not fit together:", *problems]))
-    return subject
-
-
-def provenance(subject: Subject, settings: EvaluateSettings, found: int) -> list[str]:
-    """Remarks on where model and clips come from."""
-    bundle, index, split = subject.bundle, subject.reader.index, subject.split
-    lines = []
-    if settings.part == "train":
-        lines.append("These are the clips the model was trained on; the figures say nothing new.")
-    if settings.part == "val":
-        lines.append("The validation part chose the checkpoint, so these figures are optimistic.")
-    same_data = bundle.dataset in (index.fingerprint, index.parent)
-    if same_data and bundle.split and bundle.split != split.fingerprint:
-        lines.append(
-            "The model was trained with another split of this data: clips evaluated here may have "
-            "been in its training part, so these figures may be far too good."
-        )
-    if missing := len(split.ids(settings.part)) - found:
-        lines.append(f"{missing} clips of the part have no frames and are not evaluated.")
-    trained = bundle.preprocessing.get("sampling")
-    if trained and trained != index.sampling:
-        lines.append(
-            f"The model was trained on frames sampled as {trained}, these are sampled as "
-            f"{index.sampling}: motion has another speed."
-        )
-    entries = index.clips
-    training = {entries[clip].group for clip in subject.clips("train")} - {""}
-    shared = sum(entries[clip].group in training for clip in subject.clips(settings.part))
-    if shared and settings.part != "train":
-        lines.append(
-            f"{shared} clips come from recordings that are also in the training part, so the "
-            "figures are optimistic for new recordings; split by groups."
-        )
-    return lines
 
 
 def _logits(

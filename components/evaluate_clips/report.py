@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
-from components.core.artifacts.evaluation import ClipMetrics, Comparison, Evaluation, Summary
+from components.core.artifacts.evaluation import ClipMetrics, Comparison, Evaluation
 from components.core.report import page
-from components.core.report.charts import COLOURED, line_chart
-from components.evaluate_clips import plots
+from components.evaluate_clips import report_sections as sections
 from components.evaluate_clips.mistakes import Mistake
 from components.evaluate_clips.predictions import Predictions
-
-NAMES = {
-    "macro_f1": "Macro F1",
-    "micro_f1": "Micro F1",
-    "samples_f1": "F1 per clip",
-    "accuracy": "Accuracy",
-    "exact_match": "Exact match",
-    "mean_average_precision": "Mean average precision",
-    "macro_precision": "Macro precision",
-    "macro_recall": "Macro recall",
-    "macro_f1_all_classes": "Macro F1, absent classes as 0",
-}
-CURVES_SHOWN = 24
 
 
 def html_report(
@@ -54,12 +39,12 @@ def html_report(
             page.notes(metrics.notes),
             headline(metrics),
             comparison(metrics),
-            training(evaluation),
-            confusion(evaluation, predictions),
-            per_class(metrics),
-            curves(evaluation, predictions, model),
-            wrong_clips(mistakes, predictions),
-            particulars(evaluation, metrics, details),
+            sections.training(evaluation),
+            sections.confusion(evaluation, predictions),
+            sections.per_class(metrics),
+            sections.curves(evaluation, predictions, model),
+            sections.wrong_clips(mistakes, predictions),
+            sections.particulars(evaluation, metrics, details),
         ],
         f"Trainyard {evaluation.code_version}",
     )
@@ -88,7 +73,7 @@ def headline(metrics: ClipMetrics) -> str:
     keys += ["mean_average_precision", *(k for k in model.figures if k.startswith("top_"))]
     cards = [
         page.card(
-            _name(key),
+            sections.figure_name(key),
             model.figures[key],
             model.intervals.get(key),
             model.chance_macro_f1 if key == "macro_f1" else None,
@@ -116,157 +101,6 @@ def comparison(metrics: ClipMetrics) -> str:
         hint="Macro F1 with its interval. The still frame is the middle one of each clip, judged "
         "by a linear classifier trained on the same training clips.",
     )
-
-
-def training(evaluation: Evaluation) -> str:
-    """Losses and validation figures over the epochs."""
-    boxes = []
-    for _, svg, names in plots.training_charts(evaluation.curves):
-        key = {name: f"k{place % COLOURED + 1}" for place, name in enumerate(names)}
-        boxes.append(page.panel(svg, page.legend(key)))
-    if not boxes:
-        return ""
-    single = len(evaluation.curves) == 1
-    hint = "The dotted line marks the epoch with the best validation macro F1." if single else ""
-    return page.section("Training", f'<div class="charts">{"".join(boxes)}</div>', hint=hint)
-
-
-def confusion(evaluation: Evaluation, predictions: Predictions) -> str:
-    """Which class is taken for which."""
-    if predictions.multi_label:
-        return ""
-    chart = plots.confusion(predictions, evaluation.classes)
-    return page.section(
-        "What is taken for what",
-        page.panel(chart, scroll=True),
-        hint="Clips by true class (rows) and predicted class (columns); shading and percentages "
-        "are shares of a row, so the diagonal shows recall.",
-    )
-
-
-def per_class(metrics: ClipMetrics) -> str:
-    """Figures of each class, best first."""
-    thresholds = dict(
-        zip((c.name for c in metrics.overall.model.classes), metrics.thresholds, strict=False)
-    )
-    half = {c.name: c.f1 for c in metrics.at_half.classes} if metrics.at_half else {}
-    heads = ["class", "", "F1", "precision", "recall", "AP", "clips"]
-    kinds = ["", "bar", "number", "number", "number", "number", "number"]
-    if thresholds:
-        heads.append("threshold")
-        kinds.append("number")
-    if half:
-        heads.append("F1 at 0.5")
-        kinds.append("number")
-    rows = []
-    for found in plots.by_f1(metrics.overall.model.classes):
-        cells = [
-            page.breakable(found.name),
-            page.bar(found.f1, found.f1_interval),
-            page.number(found.f1),
-            page.number(found.precision),
-            page.number(found.recall),
-            page.number(found.average_precision),
-            str(found.support),
-        ]
-        if thresholds:
-            cells.append(f"{thresholds[found.name]:.3f}")
-        if half:
-            cells.append(page.number(half.get(found.name)))
-        rows.append(cells)
-    return page.section(
-        "Class by class",
-        page.panel(page.table(heads, rows, kinds), scroll=True),
-        hint="Best F1 first; the dark line is its interval. A dash is a figure that is undefined, "
-        "such as the precision of a class that is never predicted.",
-    )
-
-
-def curves(evaluation: Evaluation, predictions: Predictions, model: Summary) -> str:
-    """Precision over recall of each class, worst first."""
-    known = [c for c in model.classes if c.average_precision is not None]
-    known.sort(key=lambda c: (c.average_precision or 0, c.name))
-    boxes = []
-    for found in known[:CURVES_SHOWN]:
-        column = evaluation.classes.index(found.name)
-        svg = line_chart(
-            [plots.recall_curve(predictions, column)],
-            x_label="recall",
-            y_label="precision",
-            x_range=(0, 1),
-            y_range=(0, 1),
-            level=found.support / model.clips,
-            width=230,
-            height=190,
-        )
-        head = (
-            f"<h3>{page.breakable(found.name)}</h3><small>AP {found.average_precision:.3f}</small>"
-        )
-        boxes.append(page.panel(head, svg))
-    hint = "One class against the rest, lowest average precision first; dotted: guessing."
-    if len(known) > CURVES_SHOWN:
-        hint += f" The {CURVES_SHOWN} lowest of {len(known)} classes."
-    grid = f'<div class="small">{"".join(boxes)}</div>' if boxes else ""
-    return page.section("Precision and recall", grid, hint=hint)
-
-
-def wrong_clips(mistakes: Sequence[Mistake], predictions: Predictions) -> str:
-    """The surest mistakes as frame strips."""
-    if not mistakes:
-        return ""
-    wrong = int((predictions.actual != predictions.predicted).any(axis=1).sum())
-    figures = []
-    for found in mistakes:
-        truth = escape(", ".join(found.actual) or "nothing")
-        said = escape(", ".join(found.predicted) or "nothing")
-        caption = (
-            f'<span class="truth">{truth}</span> taken for <span class="said">{said}</span> '
-            f"<small>({found.probability:.0%} sure)</small>"
-            f'<span class="id">{page.breakable(found.clip)}</span>'
-        )
-        figures.append(page.picture(found.image, caption, f"frames of {found.clip}"))
-    return page.section(
-        "The worst mistakes",
-        f'<div class="mistakes">{"".join(figures)}</div>',
-        hint=f"{len(mistakes)} of {wrong} wrong clips, those about which the model was surest; "
-        "frames of what it saw, from left to right.",
-    )
-
-
-def particulars(evaluation: Evaluation, metrics: ClipMetrics, details: Mapping[str, Any]) -> str:
-    """All figures, settings, fingerprints and versions."""
-    model = metrics.overall.model
-    rows = [
-        (escape(_name(key)), page.number(value, 4), page.span(model.intervals.get(key), 3))
-        for key, value in model.figures.items()
-    ]
-    intervals = (
-        f"percentile bootstrap over recordings, {metrics.replicates} resamples, "
-        f"confidence {metrics.confidence:g}"
-        if metrics.replicates
-        else "none"
-    )
-    facts: dict[str, Any] = {f"Model {name}": mark for name, mark in evaluation.models.items()}
-    facts |= {"Frames": evaluation.dataset, "Clips": evaluation.parent}
-    facts |= {"Split": ", ".join(evaluation.splits), "Intervals": intervals}
-    undefined = {
-        f"Undefined {_name(key).lower()}": ", ".join(names)
-        for key, names in model.undefined.items()
-        if names
-    }
-    boxes = [
-        page.panel(
-            "<h3>All figures</h3>",
-            page.table(("figure", "", "interval"), rows, ("", "number", "number")),
-        ),
-        page.panel("<h3>Provenance</h3>", page.properties(facts | undefined)),
-        page.panel("<h3>Evaluation settings</h3>", page.properties(evaluation.settings)),
-    ]
-    for name, value in details.items():
-        content = value if isinstance(value, dict) else {name: value}
-        if any(content.values()):
-            boxes.append(page.panel(f"<h3>{escape(name)}</h3>", page.properties(content)))
-    return page.section("Particulars", *boxes)
 
 
 def _gain(found: Comparison) -> str:
@@ -305,9 +139,3 @@ def _comparison_rows(title: str, found: Comparison) -> list[str]:
             )
         )
     return rows
-
-
-def _name(key: str) -> str:
-    if key.startswith("top_"):
-        return f"Top-{key.split('_')[1]} accuracy"
-    return NAMES.get(key, key.replace("_", " ").capitalize())

@@ -1,6 +1,7 @@
 """The evaluation stage on real bundles: what it writes, what it refuses, what it says."""
 
 import csv
+import itertools
 import json
 import math
 
@@ -240,6 +241,40 @@ def test_windows_of_one_and_of_several_views():
     assert window.starts(11, 3) == [0, 2, 4]
     assert window.starts(5, 1) == [0]  # shorter than the window: the reader repeats its last frame
     assert window.numbers(3) == [3, 5, 7, 9]
+
+
+def test_the_centred_window_is_the_one_that_validation_saw():
+    from components.core.artifacts.frame_shards import FrameClip
+    from components.core.training.views import Window as Trained
+    from components.evaluate_clips.windows import Window
+
+    for frames, stride, stored, height, width in itertools.product(
+        (1, 8), (1, 3), (1, 7, 8, 9, 40), (16, 17), (16, 25)
+    ):
+        ours, theirs = Window(frames, stride, 16), Trained(frames, stride, 16)
+        seen = theirs.centred(stored, height, width)
+        clip = FrameClip(
+            id="a",
+            labels=[],
+            frames=stored,
+            height=height,
+            width=width,
+            shard=0,
+            first=0,
+            checksum="",
+        )
+        assert ours.crop(clip) == (seen.top, seen.left, 16, 16)
+        assert ours.starts(stored, 1) == [seen.start]
+        assert ours.numbers(seen.start) == theirs.numbers(seen.start)
+
+
+def test_clips_of_several_labels_need_a_multi_label_model(tmp_path):
+    labels = [["down"], ["down", "left"], ["left"], []]
+    frames = write_clips(tmp_path / "frames", labels, CLASSES)
+    write_split(tmp_path / "split", frames, ["test"] * 4)
+    write_bundle(tmp_path / "model")
+    with pytest.raises(InputError, match=r"2 clips .* have none or several"):
+        evaluate(tmp_path)
 
 
 def test_everything_that_does_not_fit_is_said_at_once(tmp_path):
