@@ -17,7 +17,6 @@ SMALL: dict[str, Any] = {
     "frame_size": 32,
     "sample_frames": 12,
     "clip_frames": 8,
-    "input_size": 32,
     "width": 0.125,
     "epochs": 2,
     "batch_size": 4,

@@ -17,7 +17,7 @@ def frame_extraction(
     sample_frames: int = 32,
     sample_fps: float = 12.5,
     resize: str = "stretch",
-    frame_size: int = 224,
+    frame_size: int = 112,
     crop_margin: int = 16,
     storage: str = "jpeg",
     jpeg_quality: int = 90,

@@ -47,7 +47,7 @@ class ExtractionSettings(Settings):
         "with black bars, or `short_side` (shape kept, shorter side fitted)",
     )
     frame_size: int = Field(
-        224, ge=1, le=8192, description="Side in pixels of the frames that training crops"
+        112, ge=1, le=8192, description="Side in pixels of the frames that training crops"
     )
     crop_margin: int = Field(
         16, ge=0, le=8192, description="Pixels stored beyond frame_size, for random crops"

@@ -16,7 +16,7 @@ def train_video(
     model: Output[Model],
     clip_frames: int = 32,
     clip_stride: int = 1,
-    input_size: int = 112,
+    input_size: int = 0,
     width: float = 1.0,
     multi_label: bool = False,
     dropout: float = 0.5,

@@ -25,7 +25,10 @@ class TrainSettings(Settings):
         1, ge=1, description="Stored frames from one seen frame to the next; 1 sees all of them"
     )
     input_size: int = Field(
-        112, ge=16, description="Side in pixels of the crop that the network sees"
+        0,
+        ge=0,
+        description="Side in pixels of the crop that the network sees; 0 for the frame_size that "
+        "the frames were extracted with",
     )
     width: float = Field(
         1.0, gt=0, le=4, description="Factor on the channels of every layer; 0.25 suits a laptop"

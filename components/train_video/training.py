@@ -28,6 +28,8 @@ def run(settings: TrainSettings, job: Job) -> None:
     """See `stage.train_video`."""
     reader = FrameReader(job.inputs["frames"])
     split = Split.load(job.inputs["split"])
+    size = settings.input_size or reader.index.frame_size
+    settings = settings.model_copy(update={"input_size": size})
     parts = check_inputs(settings, reader, split)
     architecture = {
         "name": "i3d",
