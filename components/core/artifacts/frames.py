@@ -155,21 +155,20 @@ class FrameReader:
         window: tuple[slice, slice],
         out: npt.NDArray[np.uint8],
     ) -> None:
-        whole = out.shape[1:3] == (entry.height, entry.width)
-        scratch = None if whole else np.empty((entry.height, entry.width, 3), np.uint8)
+        # Even whole frames go through it: one frame stays in the processor's cache, and filling
+        # new memory row by row is slow.
+        scratch = np.empty((entry.height, entry.width, 3), np.uint8)
         before: tuple[int, int] | None = None
         for position, (begin, end) in enumerate(spans.tolist()):
             if before == (begin, end):
                 out[position] = out[position - 1]
                 continue
-            target = out[position] if scratch is None else scratch
             try:
-                simplejpeg.decode_jpeg(data[begin:end], buffer=target)
+                simplejpeg.decode_jpeg(data[begin:end], buffer=scratch)
             except ValueError as error:
                 shard = self.directory / "shards" / shard_name(entry.shard)
                 raise InputError(f"{shard} is damaged ({entry.id}): {error}") from None
-            if scratch is not None:
-                out[position] = scratch[window]
+            out[position] = scratch[window]
             before = (begin, end)
 
     def _shard(self, number: int) -> memoryview:

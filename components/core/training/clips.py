@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from components.core.artifacts.frames import FrameReader
 from components.core.training.views import Augmentation, Window
@@ -55,12 +57,12 @@ class ClipExamples:
         """The clips at these positions; the epoch only matters to the augmentation."""
         window = self._window
         shape = (len(indices), window.frames, window.size, window.size, 3)
-        frames = np.empty(shape, np.uint8)
+        frames = _empty(shape)
         labels = self.targets[indices]  # a copy
         for row, index in enumerate(indices):
-            if self._read(epoch, index, frames[row]):
+            if self._read(epoch, index, frames[row].numpy()):
                 labels[row] = self._in_mirror(labels[row])
-        return {"frames": torch.from_numpy(frames), "labels": torch.from_numpy(labels)}
+        return {"frames": frames, "labels": torch.from_numpy(labels)}
 
     def _read(self, epoch: int, index: int, out: np.ndarray) -> bool:
         """Fills `out` with the example's view; returns whether it is mirrored."""
@@ -83,6 +85,17 @@ class ClipExamples:
         order = self._augmentation.order(len(self._reader.index.classes))
         swapped: np.ndarray = label[order] if label.ndim else order[label]
         return swapped
+
+
+def _empty(shape: tuple[int, ...]) -> Tensor:
+    """An uint8 tensor to fill; in a loader process in shared memory.
+
+    Handing the batch over then copies nothing, as with PyTorch's own collation.
+    """
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=torch.uint8)
+    storage = torch.UntypedStorage._new_shared(math.prod(shape))
+    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
 
 
 def targets(reader: FrameReader, clips: Sequence[int], multi_label: bool) -> np.ndarray:
