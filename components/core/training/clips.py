@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -94,8 +94,8 @@ def _empty(shape: tuple[int, ...]) -> Tensor:
     """
     if get_worker_info() is None:
         return torch.empty(shape, dtype=torch.uint8)
-    storage = torch.UntypedStorage._new_shared(math.prod(shape))
-    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
+    storage: Any = torch.UntypedStorage
+    return torch.empty(0, dtype=torch.uint8).set_(storage._new_shared(math.prod(shape))).view(shape)
 
 
 def targets(reader: FrameReader, clips: Sequence[int], multi_label: bool) -> np.ndarray:
