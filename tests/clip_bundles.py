@@ -72,7 +72,7 @@ def write_clips(
     classes: Sequence[str] = CLASSES,
     *,
     groups: Sequence[str] = (),
-    shown: Sequence[str] = (),
+    shown: Sequence[str | Sequence[str]] = (),
     parent: str = "clips",
     side: int = 20,
 ) -> FrameDataset:
@@ -83,20 +83,20 @@ def write_clips(
         labels: a direction per clip, or several traits for multi-label clips.
         classes: class list of the data set.
         groups: recording of each clip.
-        shown: the direction each clip really moves in, where that differs from its label.
+        shown: what each clip really shows, where that differs from its label.
         parent: fingerprint of the ClipDataset.
         side: stored pixels.
     """
 
     def clips():
         for row, label in enumerate(labels):
-            if isinstance(label, str):
-                names, step = [label], DIRECTIONS[shown[row] if shown else label]
-                frames = square_clip(step, row, side=side)
+            visible = shown[row] if shown else label
+            if isinstance(visible, str):
+                frames = square_clip(DIRECTIONS[visible], row, side=side)
             else:
-                names = list(label)
-                step = (1 if "right" in names else -1, 1 if "down" in names else -1)
-                frames = square_clip(step, row, 230 if "bright" in names else 120, side)
+                step = (1 if "right" in visible else -1, 1 if "down" in visible else -1)
+                frames = square_clip(step, row, 230 if "bright" in visible else 120, side)
+            names = [label] if isinstance(label, str) else list(label)
             group = groups[row] if groups else ""
             yield f"clip {row:03d}.mp4", names, group, frames, np.arange(FRAMES) / 10
 

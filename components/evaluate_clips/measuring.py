@@ -84,10 +84,10 @@ def _against_chance(found: Comparison, where: str) -> list[str]:
         return []
     low, high = interval
     if low <= chance <= high:
+        so = "" if where else ": this does not show that the model has learned anything useful"
         return [
             f"The interval of the macro F1{where} ({low:.2f} to {high:.2f}) includes {chance:.2f}, "
-            "which guessing would reach: this does not show that the model has learned anything"
-            f"{where or ' useful'}."
+            f"which guessing would reach{so}."
         ]
     if high < chance:
         return [
@@ -105,11 +105,11 @@ def _against_baseline(found: Comparison, where: str) -> list[str]:
     if high < 0:
         return [
             f"A single still frame does better than the model{where} "
-            f"(macro F1 difference {low:+.2f} to {high:+.2f})."
+            f"(macro F1 difference {signed(low)} to {signed(high)})."
         ]
     return [
         f"A single still frame may do as well{where}: the difference in macro F1 "
-        f"({low:+.2f} to {high:+.2f}) includes 0, so nothing here shows that motion is used."
+        f"({signed(low)} to {signed(high)}) includes 0, so nothing here shows that motion is used."
     ]
 
 
@@ -154,6 +154,11 @@ def _about_classes(overall: Comparison, how: Measure, predictions: Predictions) 
         only = how.classes[int(predictions.predicted[0].argmax())]
         lines.append(f"The model says {only!r} for every clip.")
     return lines
+
+
+def signed(value: float) -> str:
+    """A difference as text, with a real minus sign."""
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def listed(names: Sequence[str], limit: int = 8) -> str:

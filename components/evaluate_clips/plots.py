@@ -83,15 +83,15 @@ def training_charts(curves: Curves) -> list[tuple[str, str, list[str]]]:
             if not key.endswith("loss") and key.startswith(("val_", "train_"))
         ]
         figures = [line for line in figures if all(0 <= value <= 1 for value in line.y)]
-        best = _best_epoch(rows)
+        best, labels = _best_epoch(rows), ("loss", "validation figures")
     else:
         losses = [_series(rows, "val_loss", name) for name, rows in full.items()]
         figures = [_series(rows, "val_macro_f1", name) for name, rows in full.items()]
-        best = None
+        best, labels = None, ("validation loss", "validation macro F1")
     charts = []
     for stem, lines, label, scale in (
-        ("training_loss", losses, "loss", None),
-        ("training_figures", figures, "validation figures", (0.0, 1.0)),
+        ("training_loss", losses, labels[0], None),
+        ("training_figures", figures, labels[1], (0.0, 1.0)),
     ):
         known = [line for line in lines if len(line.x)][:COLOURED]
         if known:
@@ -104,6 +104,8 @@ def training_charts(curves: Curves) -> list[tuple[str, str, list[str]]]:
 
 def _keys(rows: Sequence[Mapping[str, float]]) -> list[str]:
     keys = {key for row in rows for key in row} - {"epoch"}
+    if "val_accuracy" in keys:
+        keys.discard("val_micro_f1")  # the same where every clip has one label
     return sorted(keys, key=lambda key: (key != "val_macro_f1", key))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from components.core.artifacts.evaluation import ClipMetrics, Comparison, Evaluation
 from components.core.report import page
 from components.evaluate_clips import report_sections as sections
+from components.evaluate_clips.measuring import signed
 from components.evaluate_clips.mistakes import Mistake
 from components.evaluate_clips.predictions import Predictions
 
@@ -109,12 +110,12 @@ def _gain(found: Comparison) -> str:
     if gain is None or interval is None:
         return ""
     low, high = interval
-    between = f"({low:+.2f} to {high:+.2f})"
+    between = f"({signed(low)} to {signed(high)})"
     if low > 0:
         return f", so seeing the whole clip adds <b>{gain:.2f}</b> {between}"
     if high < 0:
         return f", which is <b>{-gain:.2f}</b> better than the model {between}"
-    return f"; the difference of <b>{gain:+.2f}</b> {between} may be chance"
+    return f"; the difference of <b>{signed(gain)}</b> {between} may be chance"
 
 
 def _comparison_rows(title: str, found: Comparison) -> list[str]:

@@ -157,7 +157,7 @@ def bootstrap_average_precision(
     count = int(groups.max()) + 1
     values = np.full((replicates, actual.shape[1]), np.nan)
     start = 0
-    for weights in _weights(count, replicates, seed):
+    for weights in _weights(count, replicates, seed, width=len(groups)):
         rows = weights[:, groups]
         for column in np.flatnonzero(actual.any(axis=0)):
             values[start : start + len(rows), column] = weighted_average_precision(
@@ -202,10 +202,15 @@ def _resampled_sums(tables: NDArray[np.float32], replicates: int, seed: int) -> 
     return np.concatenate(chunks).astype(np.float64)
 
 
-def _weights(groups: int, replicates: int, seed: int) -> Iterator[NDArray[np.float32]]:
-    """How often each group is drawn in each replicate, in chunks of rows `(r, G)`."""
+def _weights(
+    groups: int, replicates: int, seed: int, width: int = 0
+) -> Iterator[NDArray[np.float32]]:
+    """How often each group is drawn in each replicate, in chunks of rows `(r, G)`.
+
+    Chunks are small enough for rows of `width` numbers; their size does not change what is drawn.
+    """
     generator = np.random.Generator(np.random.SFC64(seed))
-    rows = max(1, min(replicates, CHUNK_BYTES // (4 * groups)))
+    rows = max(1, min(replicates, CHUNK_BYTES // (4 * max(groups, width))))
     for start in range(0, replicates, rows):
         weights = np.empty((min(rows, replicates - start), groups), dtype=np.float32)
         for row in weights:

@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import math
+import re
 
 import numpy as np
 import onnxruntime
@@ -42,7 +43,8 @@ def multi_case(folder):
         [t for t, p in zip(TRAITS, (0.4, 0.5, 0.3), strict=True) if rng.random() < p]
         for _ in range(COUNT)
     ]
-    frames = write_clips(folder / "frames", labels, TRAITS)
+    shown = [labels[row - 1] if rng.random() < 0.2 else own for row, own in enumerate(labels)]
+    frames = write_clips(folder / "frames", labels, TRAITS, shown=shown)
     write_split(folder / "split", frames, thirds(COUNT))
     write_bundle(folder / "model", multi_label=True, scale=0.2)
 
@@ -186,6 +188,37 @@ def test_motion_beats_the_still_frame_and_the_report_says_so(single):
     assert found.overall.baseline.figures["macro_f1"] < 0.5
     assert found.overall.difference_intervals["macro_f1"][0] > 0
     assert (out / "baseline_probabilities.npy").exists()
+
+
+def test_the_report_shows_everything_in_one_file(single, multi):
+    for _, out, _ in (single, multi):
+        text = (out / "report.html").read_text()
+        titles = re.findall("<h2>(.*?)</h2>", text)
+        wanted = ["Training", "Class by class", "Precision and recall", "The worst mistakes"]
+        assert set(wanted) < set(titles)
+        assert ("What is taken for what" in titles) == (out == single[1])
+        assert text.count("data:image/jpeg;base64,") == len(re.findall("<figure>", text)) > 0
+        assert not re.search(r"""(src|href)=["'](?!data:)""", text)
+        assert len(text) < 2_000_000
+        index = Evaluation.load(out)
+        assert index.dataset in text
+        assert all(mark in text for mark in index.models.values())
+        shown = ClipMetrics.read(out).overall.model.figures["macro_f1"]
+        assert f"{shown:.3f}" in text
+
+
+def test_the_mistakes_shown_are_the_surest(single):
+    _, out, _ = single
+    text = (out / "report.html").read_text()
+    with open(out / "predictions.csv", newline="", encoding="utf-8") as file:
+        wrong = [row for row in csv.DictReader(file) if row["right"] == "0"]
+    wrong.sort(key=lambda row: -float(row[f"p({row['predicted']})"]))
+    shown = re.findall(r'alt="frames of (.*?)"', text)
+    assert len(shown) == min(12, len(wrong)) > 1
+    sure = {row["clip"]: float(row[f"p({row['predicted']})"]) for row in wrong}
+    assert [sure[clip] for clip in shown] == pytest.approx(
+        sorted(sure.values())[::-1][:12], abs=1e-5
+    )
 
 
 def test_the_baseline_can_be_left_out(single):
