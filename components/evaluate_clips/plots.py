@@ -19,24 +19,25 @@ Curves = Mapping[str, Sequence[Mapping[str, float]]]
 def draw_all(
     evaluation: Evaluation, predictions: Predictions, metrics: ClipMetrics
 ) -> dict[str, str]:
-    """File stem → inline SVG."""
+    """File stem → inline SVG; curves of the classes with the most clips."""
     ranked = by_f1(metrics.overall.model.classes)
     drawn = {"per_class_f1": bar_chart([c.name for c in ranked], [c.f1 for c in ranked], "F1")}
     if not predictions.multi_label:
         drawn["confusion"] = confusion(predictions, evaluation.classes)
-    best = sorted(
+    most = sorted(
         (c for c in metrics.overall.model.classes if c.average_precision is not None),
-        key=lambda c: -(c.average_precision or 0),
-    )
-    if best:
+        key=lambda c: (-c.support, c.name),
+    )[:COLOURED]
+    if most:
         drawn["precision_recall"] = line_chart(
-            [recall_curve(predictions, evaluation.classes.index(c.name)) for c in best],
+            [recall_curve(predictions, evaluation.classes.index(c.name), c.name) for c in most],
             x_label="recall",
             y_label="precision",
             x_range=(0, 1),
             y_range=(0, 1),
+            named=True,
         )
-    for name, svg, _ in training_charts(evaluation.curves):
+    for name, svg, _ in training_charts(evaluation.curves, named=True):
         drawn[name] = svg
     return drawn
 
@@ -51,7 +52,7 @@ def confusion(predictions: Predictions, classes: Sequence[str]) -> str:
     return heat_map(predictions.confusion().tolist(), classes, "true class", "predicted class")
 
 
-def recall_curve(predictions: Predictions, column: int) -> Series:
+def recall_curve(predictions: Predictions, column: int, name: str = "") -> Series:
     """Precision over recall of one class, thinned to what a chart can show."""
     precision, recall, _ = precision_recall(
         predictions.actual[:, column], predictions.probabilities[:, column]
@@ -62,14 +63,14 @@ def recall_curve(predictions: Predictions, column: int) -> Series:
     kept = np.unique(np.concatenate([hits, np.maximum(hits - 1, 0)]))
     x = [0.0, *recall[kept].tolist()]
     y = [float(precision[0]), *precision[kept].tolist()]
-    return Series(str(column), x, y)
+    return Series(name, x, y)
 
 
-def training_charts(curves: Curves) -> list[tuple[str, str, list[str]]]:
+def training_charts(curves: Curves, named: bool = False) -> list[tuple[str, str, list[str]]]:
     """(file stem, SVG, names of the lines) of the training figures that exist.
 
     One model: losses of both parts, and validation figures. Several (folds): the validation loss
-    and macro F1 of each.
+    and macro F1 of each. `named` writes the names into the SVG as well.
     """
     full = {name: rows for name, rows in curves.items() if rows}
     if not full:
@@ -96,7 +97,13 @@ def training_charts(curves: Curves) -> list[tuple[str, str, list[str]]]:
         known = [line for line in lines if len(line.x)][:COLOURED]
         if known:
             svg = line_chart(
-                known, x_label="epoch", y_label=label, y_range=scale, mark_x=best, whole_x=True
+                known,
+                x_label="epoch",
+                y_label=label,
+                y_range=scale,
+                mark_x=best,
+                whole_x=True,
+                named=named,
             )
             charts.append((stem, svg, [line.name for line in known]))
     return charts

@@ -51,6 +51,7 @@ def line_chart(
     width: int = 480,
     height: int = 280,
     whole_x: bool = False,
+    named: bool = False,
 ) -> str:
     """Lines over a grid.
 
@@ -65,6 +66,7 @@ def line_chart(
         width: of the drawing; it scales with its place in the page.
         height: of the drawing.
         whole_x: only whole numbers as ticks.
+        named: write the names of the lines below, for charts that stand alone.
     """
     points = [[p for p in zip(s.x, s.y, strict=True) if _finite(p)] for s in series]
     every = [p for line in points for p in line]
@@ -97,6 +99,9 @@ def line_chart(
         parts.append(_line("dashed", LEFT, py(level), right, py(level)))
     for place, line in enumerate(points):
         parts.append(_polyline([(px(x), py(y)) for x, y in line], place % COLOURED + 1))
+    if named:
+        names, deep = _names([line.name for line in series], width, height)
+        parts, height = parts + names, height + deep
     return _svg(width, height, parts, f"{y_label} over {x_label}")
 
 
@@ -193,6 +198,19 @@ def _column_name(x: float, y: float, name: str, slanted: bool) -> str:
         return _text(x, y, name, "middle", "name")
     place = f"translate({x + 4:.1f} {y:.1f}) rotate(-90)"
     return f'<text class="name" transform="{place}">{escape(name)}</text>'
+
+
+def _names(names: Sequence[str], width: int, top: int) -> tuple[list[str], int]:
+    """A legend below `top`, and how deep it is."""
+    parts, x, y = [], LEFT, top + 16
+    for place, name in enumerate(names):
+        wide = 24 + 7 * len(name)
+        if x + wide > width and x > LEFT:
+            x, y = LEFT, y + 20
+        parts.append(f'<circle class="c{place % COLOURED + 1}" cx="{x + 5}" cy="{y - 4}" r="5"/>')
+        parts.append(_text(x + 16, y, name, "start", "name"))
+        x += wide + 10
+    return parts, y - top + 10
 
 
 def _polyline(points: Sequence[tuple[float, float]], colour: int) -> str:

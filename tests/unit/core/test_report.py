@@ -93,11 +93,14 @@ def test_a_page_is_whole_and_asks_for_nothing_from_outside():
             level=0.3,
         ),
         line_chart([], x_label="x", y_label="y"),
+        line_chart(
+            [Series(NASTY, [0, 1], [0, 1]) for _ in range(7)], x_label="x", y_label="y", named=True
+        ),
         heat_map(np.eye(3, dtype=int).tolist(), ["a", NASTY, "a long class name"], "rows", "cols"),
         heat_map(np.eye(40, dtype=int).tolist(), [str(n) for n in range(40)], "rows", "cols"),
         bar_chart([NASTY, "b"], [0.4, None], "F1"),
     ],
-    ids=["lines", "no lines", "small heat map", "large heat map", "bars"],
+    ids=["lines", "no lines", "named lines", "small heat map", "large heat map", "bars"],
 )
 def test_charts_are_well_formed_and_finite(chart):
     root = ElementTree.fromstring(standalone(chart))
