@@ -22,7 +22,9 @@ from typing import Any
 
 from components import __version__
 from components.core import files
+from components.core.errors import StoppedError
 from components.core.storage import ChangedError, Item, Storage
+from components.core.storage.base import stop_if
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,14 @@ class Mirror:
 
         def transfer(item: Item) -> Record:
             staged = self._staging / uuid.uuid4().hex
-            received = storage.get(item, staged, stop.is_set)
+            stop_if(stop.is_set)
+            try:
+                received = storage.get(item, staged, stop.is_set)
+            except ChangedError:
+                raise
+            except BaseException:  # the others need not even try
+                stop.set()
+                raise
             staged.chmod(0o444)
             target = self.file(received.sha256)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -113,6 +122,8 @@ class Mirror:
                     record = future.result()
                 except ChangedError as error:
                     yield error
+                    continue
+                except StoppedError:  # because of another's error, which is still to come
                     continue
                 item = pending[future]
                 self._note({"clip": item.name, **vars(record)})

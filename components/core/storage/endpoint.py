@@ -22,6 +22,9 @@ ACCESS_KEY = "TRAINYARD_S3_ACCESS_KEY"
 SECRET_KEY = "TRAINYARD_S3_SECRET_KEY"
 REGION = "TRAINYARD_S3_REGION"
 
+RETRIES = 7
+"""Attempts after the first; the pauses between them double from 0.6 s to 10 s."""
+
 RETRIED = (500, 502, 503, 504)
 
 
@@ -70,12 +73,12 @@ class Endpoint:
         return cls(parts.netloc, parts.scheme == "https", access, secret, region)
 
     def client(self, connections: int) -> Minio:
-        """A patient client for the work itself: retries faults for about a minute."""
+        """A patient client for the work itself: retries faults for about half a minute."""
         retry = Retry(
-            total=7,
+            total=RETRIES,
             backoff_factor=0.3,
             backoff_jitter=0.3,
-            backoff_max=20,
+            backoff_max=10,
             status_forcelist=RETRIED,
             allowed_methods=None,
         )

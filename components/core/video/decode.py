@@ -54,8 +54,8 @@ class Schedule:
     """Width of a pixel through its height."""
 
 
-def _no_tick() -> None:
-    pass
+def no_tick() -> None:
+    """Stands in where nobody watches the progress."""
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def packets(container: Any, stream: Any) -> Iterator[Any]:
         raise ClipError(f"read: {describe(error)}") from None
 
 
-def announced(path: Path, tick: Callable[[], None] = _no_tick) -> Schedule:
+def announced(path: Path, tick: Callable[[], None] = no_tick) -> Schedule:
     """The schedule that the file's packets announce, found without decoding.
 
     Raises:
@@ -144,7 +144,7 @@ def packet_timeline(
     return Timeline(times, _end(times, last, stream)), position
 
 
-def counted(path: Path, tick: Callable[[], None] = _no_tick) -> Schedule:
+def counted(path: Path, tick: Callable[[], None] = no_tick) -> Schedule:
     """The schedule of the frames that really come out, found by decoding all of them.
 
     Frames come out in presentation order, so times that contradict it are sorted, and where some
@@ -172,7 +172,7 @@ def counted(path: Path, tick: Callable[[], None] = _no_tick) -> Schedule:
 
 
 def wanted_frames(
-    path: Path, schedule: Schedule, wanted: set[int], tick: Callable[[], None] = _no_tick
+    path: Path, schedule: Schedule, wanted: set[int], tick: Callable[[], None] = no_tick
 ) -> Iterator[tuple[int, Any]]:
     """Decodes the frames at the `wanted` positions, in order: (position, VideoFrame).
 

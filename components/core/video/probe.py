@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from components.core.video.decode import (
     ClipError,
     TimesError,
     describe,
+    no_tick,
     open_video,
     packet_timeline,
     packets,
@@ -36,28 +38,33 @@ class Probe:
     error: str = ""
 
 
-def probe(path: Path) -> Probe:
+def probe(path: Path, tick: Callable[[], None] = no_tick) -> Probe:
     """Measures a clip by reading all of its packets and decoding its first frame.
 
     Frames are counted by packets, not taken from the header, which may be wrong or absent. A clip
     that stops decoding later on is not found here but when its frames are extracted: finding it
     costs as much as the extraction. Never raises.
+
+    Args:
+        path: the file.
+        tick: called often, as a sign of progress.
     """
     try:
         with open_video(path) as (container, stream):
-            return _measure(container, stream)
+            return _measure(container, stream, tick)
     except ClipError as error:
         return Probe(error=str(error))
     except Exception as error:  # a single odd file must not end the sync of a thousand
         return Probe(error=f"probe: {describe(error)}")
 
 
-def _measure(container: Any, stream: Any) -> Probe:
+def _measure(container: Any, stream: Any, tick: Callable[[], None]) -> Probe:
     shown: list[int | None] = []
     durations: list[int] = []
     first: Any = None
     trouble = "decode: no frame"
     for packet in packets(container, stream):
+        tick()
         if packet.size and not packet.is_discard:
             shown.append(packet.pts)
             durations.append(packet.duration or 0)
