@@ -21,6 +21,7 @@ lint: $(INSTALLED)
 # Real servers for the tests, built once into a versioned cache ($$TRAINYARD_SERVERS).
 servers: $(INSTALLED)
 	sh tests/build_servers.sh
+	PYTHON=$(BIN)/python sh tests/build_tritonserver.sh
 
 # Speed, as ratios against a named alternative in the same run.
 bench: $(INSTALLED)
