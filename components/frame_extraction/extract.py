@@ -15,13 +15,17 @@ from components.core.video.decode import (
     ClipError,
     Schedule,
     TimesError,
+    Video,
     announced,
     counted,
     describe,
+    open_video,
     wanted_frames,
 )
 from components.core.video.encoded import EncodedClip
 from components.core.video.sampling import Sampling
+
+_BUFFER = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -53,24 +57,28 @@ def extract_clip(task: Task, tick: Callable[[], None]) -> EncodedClip:
     av.logging.set_level(av.logging.PANIC)
     try:
         try:
-            return _extract(task, announced(task.clip, tick), tick)
+            with open_video(task.clip) as video:
+                return _extract(task, video, announced(video, tick), tick)
         except TimesError:
-            return _extract(task, counted(task.clip, tick), tick)
+            schedule = counted(task.clip, tick)
+            with open_video(task.clip) as video:
+                return _extract(task, video, schedule, tick)
     except TimesError:
         raise ClipError("decode: it gives other frames each time") from None
     except av.FFmpegError as error:
         raise ClipError(f"convert: {describe(error)}") from None
 
 
-def _extract(task: Task, schedule: Schedule, tick: Callable[[], None]) -> EncodedClip:
+def _extract(task: Task, video: Video, schedule: Schedule, tick: Callable[[], None]) -> EncodedClip:
     recipe = task.recipe
     positions = recipe.sampling.positions(schedule.timeline)
     convert = Converter(recipe.fit, schedule.pixel_aspect)
+    wanted = set(positions.tolist())
     row_of: dict[int, int] = {}
     ends = [0]
     checksum = hashlib.sha256()
-    with open(task.part, "wb") as part:
-        for position, frame in wanted_frames(task.clip, schedule, set(positions.tolist()), tick):
+    with open(task.part, "wb", _BUFFER) as part:
+        for position, frame in wanted_frames(video, schedule, wanted, tick):
             if recipe.storage == "raw":
                 data = convert.rgb(frame).tobytes()
             else:

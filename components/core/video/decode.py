@@ -26,6 +26,9 @@ from components.core.video.sampling import Timeline
 _READ_SECONDS = 60.0
 """Limit for one blocking read of a file."""
 
+_KEPT_BYTES = 32 << 20
+"""Files up to about this size are read once and not twice."""
+
 _SKIPPABLE = ("h264", "hevc")
 """Decoders that pass over unreferenced frames with no effect on the others."""
 
@@ -58,9 +61,47 @@ def no_tick() -> None:
     """Stands in where nobody watches the progress."""
 
 
+class Video:
+    """An open clip; made by `open_video`. Its frames can be decoded once."""
+
+    def __init__(self, path: Path, container: Any, stream: Any) -> None:
+        self.path = path
+        self.stream = stream
+        self._container = container
+        self._kept: list[Any] | None = None
+        self._read = False
+
+    def packets(self) -> Iterator[Any]:
+        """The video's packets, ending with the empty one that flushes the decoder.
+
+        Those of a small file are kept from the first pass, larger files are read again.
+
+        Raises:
+            ClipError: the file cannot be read on.
+        """
+        if self._kept is not None:
+            yield from self._kept
+        elif self._read:
+            with open_video(self.path) as again:
+                yield from again.packets()
+        else:
+            self._read = True
+            kept, size = [], 0
+            try:
+                for packet in self._container.demux(self.stream):
+                    size += packet.size
+                    if size <= _KEPT_BYTES:
+                        kept.append(packet)
+                    yield packet
+            except _ERRORS as error:
+                raise ClipError(f"read: {describe(error)}") from None
+            if size <= _KEPT_BYTES:
+                self._kept = kept
+
+
 @contextmanager
-def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
-    """Opens a file for decoding on one thread: (container, video stream).
+def open_video(path: Path) -> Iterator[Video]:
+    """Opens a file for decoding on one thread.
 
     Raises:
         ClipError: not a regular file, unreadable, of no known format, or without video.
@@ -85,7 +126,7 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
             raise ClipError("no decoder for its codec")
         stream.codec_context.thread_count = 1
         stream.codec_context.thread_type = "NONE"
-        yield container, stream
+        yield Video(path, container, stream)
 
 
 def _moves(stream: Any) -> bool:
@@ -93,37 +134,24 @@ def _moves(stream: Any) -> bool:
     return not stream.disposition & av.stream.Disposition.attached_pic
 
 
-def packets(container: Any, stream: Any) -> Iterator[Any]:
-    """The stream's packets, ending with the empty one that flushes the decoder.
-
-    Raises:
-        ClipError: the file cannot be read on.
-    """
-    try:
-        yield from container.demux(stream)
-    except _ERRORS as error:
-        raise ClipError(f"read: {describe(error)}") from None
-
-
-def announced(path: Path, tick: Callable[[], None] = no_tick) -> Schedule:
+def announced(video: Video, tick: Callable[[], None] = no_tick) -> Schedule:
     """The schedule that the file's packets announce, found without decoding.
 
     Raises:
         ClipError: the file cannot be read.
         TimesError: packets without timestamps, or several with the same.
     """
-    with open_video(path) as (container, stream):
-        shown: list[int | None] = []
-        durations: list[int] = []
-        whole = True
-        for packet in packets(container, stream):
-            tick()
-            whole = whole and not packet.is_corrupt
-            if packet.size and not packet.is_discard:
-                shown.append(packet.pts)
-                durations.append(packet.duration or 0)
-        timeline, position = packet_timeline(stream, shown, durations)
-        return Schedule(timeline, position, whole, _pixel_aspect(stream))
+    shown: list[int | None] = []
+    durations: list[int] = []
+    whole = True
+    for packet in video.packets():
+        tick()
+        whole = whole and not packet.is_corrupt
+        if packet.size and not packet.is_discard:
+            shown.append(packet.pts)
+            durations.append(packet.duration or 0)
+    timeline, position = packet_timeline(video.stream, shown, durations)
+    return Schedule(timeline, position, whole, _pixel_aspect(video.stream))
 
 
 def packet_timeline(
@@ -153,10 +181,10 @@ def counted(path: Path, tick: Callable[[], None] = no_tick) -> Schedule:
     Raises:
         ClipError: the file cannot be read or decoded.
     """
-    with open_video(path) as (container, stream):
+    with open_video(path) as video:
         stamps: list[float] = []
         count, last = 0, 0.0
-        for frame in _decoded(container, stream, None, tick):
+        for frame in _decoded(video, None, tick):
             count += 1
             if frame.time is not None:
                 stamps.append(frame.time)
@@ -165,14 +193,14 @@ def counted(path: Path, tick: Callable[[], None] = no_tick) -> Schedule:
             raise ClipError("decode: no frame")
         times = np.sort(np.asarray(stamps, np.float64))
         if len(stamps) < count:
-            times = np.arange(count) / float(stream.average_rate or 25)
+            times = np.arange(count) / float(video.stream.average_rate or 25)
         times -= times[0]
-        timeline = Timeline(times, _end(times, last, stream))
-        return Schedule(timeline, pixel_aspect=_pixel_aspect(stream))
+        timeline = Timeline(times, _end(times, last, video.stream))
+        return Schedule(timeline, pixel_aspect=_pixel_aspect(video.stream))
 
 
 def wanted_frames(
-    path: Path, schedule: Schedule, wanted: set[int], tick: Callable[[], None] = no_tick
+    video: Video, schedule: Schedule, wanted: set[int], tick: Callable[[], None] = no_tick
 ) -> Iterator[tuple[int, Any]]:
     """Decodes the frames at the `wanted` positions, in order: (position, VideoFrame).
 
@@ -181,7 +209,7 @@ def wanted_frames(
     wanted of it.
 
     Args:
-        path: the clip.
+        video: the clip, not decoded yet.
         schedule: from `announced` or `counted`.
         wanted: positions in the schedule's timeline; not empty.
         tick: called for every packet, to show that work goes on.
@@ -191,19 +219,18 @@ def wanted_frames(
         TimesError: the frames are not those announced; use `counted`.
     """
     missing, last = set(wanted), max(wanted)
-    with open_video(path) as (container, stream):
-        skipper = None
-        if schedule.position and schedule.whole and stream.codec_context.name in _SKIPPABLE:
-            skipper = _Skipper(stream.codec_context, schedule.position, wanted)
-        frames = _decoded(container, stream, skipper, tick)
-        for position, frame in deinterlaced(_located(frames, schedule)):
-            if position in missing:
-                missing.remove(position)
-                yield position, frame
-            if position >= last and schedule.whole:
-                break
-        if missing:
-            raise TimesError
+    skipper = None
+    if schedule.position and schedule.whole and video.stream.codec_context.name in _SKIPPABLE:
+        skipper = _Skipper(schedule.position, wanted)
+    frames = _decoded(video, skipper, tick)
+    for position, frame in deinterlaced(_located(frames, schedule)):
+        if position in missing:
+            missing.remove(position)
+            yield position, frame
+        if position >= last and schedule.whole:
+            break
+    if missing:
+        raise TimesError
 
 
 def describe(error: Exception) -> str:
@@ -214,22 +241,22 @@ def describe(error: Exception) -> str:
 class _Skipper:
     """Tells the decoder, before each packet, whether its frame is needed."""
 
-    def __init__(self, context: Any, position: dict[int, int], wanted: set[int]) -> None:
+    def __init__(self, position: dict[int, int], wanted: set[int]) -> None:
         self.active = True
-        self._context = context
         self._needed = {stamp for stamp, number in position.items() if number in wanted}
+        self._skipping = False
 
     def prepare(self, packet: Any) -> None:
-        needed = not self.active or packet.pts in self._needed
-        self._context.skip_frame = "DEFAULT" if needed else "NONREF"
+        skip = self.active and packet.pts not in self._needed
+        if skip != self._skipping:
+            packet.stream.codec_context.skip_frame = "NONREF" if skip else "DEFAULT"
+            self._skipping = skip
 
 
-def _decoded(
-    container: Any, stream: Any, skipper: _Skipper | None, tick: Callable[[], None]
-) -> Iterator[Any]:
+def _decoded(video: Video, skipper: _Skipper | None, tick: Callable[[], None]) -> Iterator[Any]:
     """Frames in presentation order."""
     last: float | None = None
-    for packet in packets(container, stream):
+    for packet in video.packets():
         tick()
         if skipper:
             skipper.prepare(packet)

@@ -12,11 +12,11 @@ import av
 from components.core.video.decode import (
     ClipError,
     TimesError,
+    Video,
     describe,
     no_tick,
     open_video,
     packet_timeline,
-    packets,
 )
 from components.core.video.orientation import orientation
 
@@ -50,20 +50,20 @@ def probe(path: Path, tick: Callable[[], None] = no_tick) -> Probe:
         tick: called often, as a sign of progress.
     """
     try:
-        with open_video(path) as (container, stream):
-            return _measure(container, stream, tick)
+        with open_video(path) as video:
+            return _measure(video, tick)
     except ClipError as error:
         return Probe(error=str(error))
     except Exception as error:  # a single odd file must not end the sync of a thousand
         return Probe(error=f"probe: {describe(error)}")
 
 
-def _measure(container: Any, stream: Any, tick: Callable[[], None]) -> Probe:
+def _measure(video: Video, tick: Callable[[], None]) -> Probe:
     shown: list[int | None] = []
     durations: list[int] = []
     first: Any = None
     trouble = "decode: no frame"
-    for packet in packets(container, stream):
+    for packet in video.packets():
         tick()
         if packet.size and not packet.is_discard:
             shown.append(packet.pts)
@@ -75,7 +75,7 @@ def _measure(container: Any, stream: Any, tick: Callable[[], None]) -> Probe:
                 trouble = f"decode: {describe(error)}"
     if first is None:
         return Probe(error=trouble)
-    duration = _duration(container, stream, shown, durations)
+    duration = _duration(video.stream, shown, durations)
     turn = orientation(first)
     width, height = (first.height, first.width) if turn.transposed else (first.width, first.height)
     return Probe(
@@ -88,10 +88,10 @@ def _measure(container: Any, stream: Any, tick: Callable[[], None]) -> Probe:
     )
 
 
-def _duration(container: Any, stream: Any, shown: list[int | None], durations: list[int]) -> float:
+def _duration(stream: Any, shown: list[int | None], durations: list[int]) -> float:
     try:
         return packet_timeline(stream, shown, durations)[0].end
     except TimesError:
         if stream.average_rate:
             return len(shown) / float(stream.average_rate)
-        return float(container.duration or 0) / av.time_base
+        return float((stream.duration or 0) * stream.time_base)
