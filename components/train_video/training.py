@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from typing import Any, cast
+
+import torch
 
 from components.core.artifacts.frames import FrameReader
 from components.core.artifacts.split import Split
+from components.core.cpus import usable_cpus
 from components.core.errors import InputError, SettingsError
 from components.core.models import build
 from components.core.models.i3d import I3D, arguments_for
@@ -26,6 +29,8 @@ from components.train_video.stage import TrainSettings
 
 def run(settings: TrainSettings, job: Job) -> None:
     """See `stage.train_video`."""
+    if "OMP_NUM_THREADS" not in os.environ:  # torch does not know of a container's CPU limit
+        torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))
     reader = FrameReader(job.inputs["frames"])
     split = Split.load(job.inputs["split"])
     size = settings.input_size or reader.index.frame_size
@@ -52,8 +57,6 @@ def run(settings: TrainSettings, job: Job) -> None:
     job.report.message(describe(settings, reader, split, parts, network))
     result = fit(task, train, val, options(settings), job.work / "fit", job.report, unit="clips")
     trained = Trained(settings, reader, split, architecture, result)
-    # a killed attempt may have left a part of it
-    shutil.rmtree(job.outputs["model"], ignore_errors=True)
     bundle = write_bundles(job.outputs["model"], trained, val, job.report)
     parameters = sum(value.numel() for value in network.parameters())
     job.metadata["model"] = {**bundle.metrics, "epoch": result.best, "parameters": parameters}

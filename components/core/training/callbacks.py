@@ -176,7 +176,7 @@ class ProgressReporter(pl.Callback):
     def _say(self, module: FitModule, note: str) -> None:
         self._last = time.monotonic()
         here, plan, epochs = module.position, module.plan, module.options.epochs
-        done = here.epoch * plan.count + sum(plan.size(batch) for batch in range(here.batch))
+        done = here.epoch * plan.count + plan.before(here.batch)
         note = f"epoch {min(here.epoch + 1, epochs)}/{epochs} {note}".rstrip()
         self._report.progress(done, epochs * plan.count, self._unit, note)
 

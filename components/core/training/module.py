@@ -147,8 +147,7 @@ class FitModule(pl.LightningModule):
 
     def mean_loss(self) -> float:
         """Mean training loss of the epoch so far, over its examples."""
-        done = sum(self.plan.size(batch) for batch in range(self.position.batch))
-        return float(self.loss_sum) / max(done, 1)
+        return float(self.loss_sum) / max(self.plan.before(self.position.batch), 1)
 
     def _optimizer(self) -> Optimizer:
         optimizer = self.optimizers(use_pl_optimizer=False)

@@ -45,13 +45,13 @@ class BatchPlan:
 
     def size(self, batch: int) -> int:
         """Examples in a batch."""
-        return self._end(batch) - self._end(batch - 1)
+        return self.before(batch + 1) - self.before(batch)
 
     def examples(self, epoch: int, first_batch: int = 0) -> list[list[int]]:
         """The batches of an epoch from `first_batch` on."""
         order = self.order(epoch)
         return [
-            order[self._end(batch - 1) : self._end(batch)].tolist()
+            order[self.before(batch) : self.before(batch + 1)].tolist()
             for batch in range(first_batch, self.batches)
         ]
 
@@ -63,7 +63,8 @@ class BatchPlan:
         """Examples in the whole optimizer step that a batch belongs to."""
         first = batch - batch % self.accumulate
         last = min(first + self.accumulate, self.batches) - 1
-        return self._end(last) - self._end(first - 1)
+        return self.before(last + 1) - self.before(first)
 
-    def _end(self, batch: int) -> int:
-        return (batch + 1) * self.count // self.batches
+    def before(self, batch: int) -> int:
+        """Examples in all batches of the epoch before this one."""
+        return batch * self.count // self.batches
