@@ -91,15 +91,16 @@ def running_minio(data: Path) -> Iterator[S3Server]:
             preexec_fn=partial(die_with_parent, signal.SIGKILL),
         )
     try:
-        wait_until_ready(f"{server.endpoint}/minio/health/ready", process, log)
+        # It answers while it still initialises; a bucket made then may wait for a lock for 60 s.
+        wait_until_ready(f"{server.endpoint}/minio/health/ready", process, log, said="Docs:")
         yield server
     finally:
         process.terminate()
         process.wait(10)
 
 
-def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Returns once `url` answers 200.
+def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path, said: str = "") -> None:
+    """Returns once `url` answers 200 and the log holds `said`.
 
     Raises:
         RuntimeError: the process ended or kept silent for too long; carries the end of its log.
@@ -107,7 +108,8 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> N
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if urllib3.request("GET", url, timeout=2, retries=False).status == 200:
+            answer = urllib3.request("GET", url, timeout=2, retries=False)
+            if answer.status == 200 and said in log.read_text():
                 return
         except urllib3.exceptions.HTTPError:
             pass
