@@ -74,7 +74,7 @@ def read_catalogue(
     catalogue.clips.sort(key=lambda item: item.name)
     names = {item.name for item in catalogue.clips} | set(kept)
     problems = [
-        *_empty_folders(folders, {name.partition("/")[0] for name in names}, extensions),
+        *_empty_folders(folders, {name.partition("/")[0] for name in names}),
         *_unusable_names(names),
         *_class_problems(names, rule),
     ]
@@ -99,17 +99,14 @@ def kinds(files: Counter[str]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in ordered[:5])
 
 
-def _empty_folders(
-    folders: dict[str, Counter[str]], with_clips: set[str], extensions: Collection[str]
-) -> list[str]:
+def _empty_folders(folders: dict[str, Counter[str]], with_clips: set[str]) -> list[str]:
     problems = []
     for folder in sorted(set(folders) - with_clips):
-        others = folders[folder]
-        holds = f"holds only {kinds(others)}" if others else "is empty"
-        problems.append(
-            f"class folder {folder!r} {holds}: put clips there ({', '.join(extensions)}), remove "
-            "it, or name it in ignore_folders"
-        )
+        problem, fix = "is empty", "put clips there, remove it, or name it in ignore_folders"
+        if others := folders[folder]:
+            problem = f"holds only {kinds(others)}"
+            fix += "; or name its kind of file in extensions"
+        problems.append(f"class folder {folder!r} {problem}: {fix}")
     return problems
 
 

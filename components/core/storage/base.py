@@ -70,7 +70,7 @@ class Storage(Protocol):
 
         Raises:
             InputError: it does not exist, or holds nothing.
-            ServiceError: it cannot be reached, or refuses.
+            ServiceError: the object store cannot be reached, refuses, or has no such bucket.
         """
 
     def items(self, folder: str = "") -> Iterator[Item]:
@@ -109,6 +109,8 @@ class Storage(Protocol):
 
     def publish(self, source: Path, name: str, last: str) -> None:
         """Stores a directory under `name`, whole or not recognisable as such.
+
+        Two processes that publish the same name into an object store at once may mix their files.
 
         Args:
             source: the directory.

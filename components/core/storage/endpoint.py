@@ -115,7 +115,7 @@ class Endpoint:
         """Turns what minio-py and urllib3 raise inside into errors that name the cause and fix.
 
         Raises:
-            InputError: the bucket or the object does not exist.
+            InputError: the object does not exist.
             ServiceError: anything else that the object store or the way to it is the cause of.
         """
         try:
@@ -135,7 +135,7 @@ class Endpoint:
     def _refusal(self, error: S3Error, uri: str) -> ServiceError | InputError:
         code = error.code or ""
         if code == "NoSuchBucket":
-            return InputError(f"{uri}: {self.url} has no such bucket ({error.bucket_name})")
+            return ServiceError(f"{uri}: {self.url} has no such bucket")
         if code in ("NoSuchKey", "ResourceNotFound"):
             return InputError(f"{uri} does not exist in {self.url}")
         if code == "InvalidAccessKeyId":

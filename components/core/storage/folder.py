@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -117,10 +118,16 @@ class FolderStorage:
         if not (source / last).is_file():
             raise InputError(f"{source} holds no {last}")
         destination = self.root / safe_name(name)
+        taken = InputError(f"{destination} already exists; nothing was overwritten")
         if destination.exists():
-            raise InputError(f"{destination} already exists; nothing was overwritten")
-        with files.atomic_path(destination) as temporary:
-            shutil.copytree(source, temporary, copy_function=_copy)
+            raise taken
+        try:
+            with files.atomic_path(destination) as temporary:
+                shutil.copytree(source, temporary, copy_function=_copy)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # somebody else was faster
+                raise taken from None
+            raise
 
     def remove(self, name: str, first: str = "") -> None:
         """See `Storage.remove`."""
