@@ -17,7 +17,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +41,7 @@ from components.core.training.views import Window  # noqa: E402
 from components.frame_extraction.stage import STAGE, ExtractionSettings  # noqa: E402
 
 CLIPS, FRAMES, SIZE, BATCH, WORKERS, ROUNDS = 200, 32, 224, 8, 2, 7
+FEW = 40  # decoding is slow
 SHAPE = (FRAMES, SIZE, SIZE, 3)
 
 
@@ -85,43 +85,34 @@ def sizes(folder: Path) -> list[bool]:
 def measure(folder: Path, readers: dict[str, FrameReader], videos: list[Path]) -> dict[str, float]:
     """Clips per second of each way, medians of rounds in which all take turns."""
     window = Window(FRAMES, 1, SIZE)
-    ways = {
+    ways: dict[str, Any] = {
         "constant": Constant(),
         "raw": ClipExamples(readers["raw"], range(CLIPS), window),
         "jpeg": ClipExamples(readers["jpeg"], range(CLIPS), window),
         "files": Files(folder / "files"),
+        "videos": Videos(videos[:FEW]),
     }
-    loaders = {name: loader(examples, CLIPS) for name, examples in ways.items()}
+    loaders = {name: loader(examples) for name, examples in ways.items()}
+    times: dict[str, list[float]] = {name: [] for name in loaders}
     for each in loaders.values():
         consume(each)  # starts the workers, fills the page cache
-    times: dict[str, list[float]] = {name: [] for name in loaders}
     for _ in range(ROUNDS):
         for name, each in loaders.items():
-            times[name].append(seconds(lambda each=each: consume(each)))
-    rates = {name: CLIPS / statistics.median(record) for name, record in times.items()}
-    few = 40  # decoding is slow
-    slow = loader(Videos(videos[:few]), few)
-    consume(slow)
-    rates["videos"] = few / statistics.median(seconds(lambda: consume(slow)) for _ in range(3))
-    return rates
+            began = time.perf_counter()
+            consume(each)
+            times[name].append(time.perf_counter() - began)
+    return {name: len(ways[name]) / statistics.median(times[name]) for name in ways}
 
 
-def loader(examples: Any, count: int) -> Any:
-    order = [list(range(start, start + BATCH)) for start in range(0, count, BATCH)]
-    return make_loader(
-        examples, lambda: [(0, batch) for batch in order], WORKERS, torch.device("cpu")
-    )
+def loader(examples: Any) -> Any:
+    order = range(0, len(examples), BATCH)
+    batches = [(0, list(range(start, start + BATCH))) for start in order]
+    return make_loader(examples, lambda: batches, WORKERS, torch.device("cpu"))
 
 
 def consume(batches: Any) -> None:
     for batch in batches:
         assert batch["frames"].shape == (BATCH, *SHAPE)
-
-
-def seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 class Constant:

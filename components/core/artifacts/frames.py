@@ -191,7 +191,7 @@ class FrameReader:
             path = self.directory / f"{name}.npy"
             try:
                 self._tables[name] = np.load(path, mmap_mode="r" if self.index.clips else None)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, EOFError) as error:
                 raise InputError(f"{path} is missing or damaged: {error}") from None
         return self._tables[name]
 

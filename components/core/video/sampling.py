@@ -10,8 +10,11 @@ import numpy.typing as npt
 
 MODES = ("uniform", "fps", "all")
 
-TOLERANCE = 0.0015
-"""Seconds: Matroska, FLV and ASF round timestamps to milliseconds, the first and any later one."""
+_EXACT = 1e-6
+"""Seconds that floating-point times may be off."""
+
+_ROUNDED = 0.0015
+"""Seconds that the times of Matroska, FLV and ASF may be off, which know milliseconds only."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,11 @@ class Sampling:
         if self.mode == "all" or (self.mode == "uniform" and count <= self.frames):
             return np.arange(count, dtype=np.int64)
         if self.mode == "uniform":
-            instants = (np.arange(self.frames) + 0.5) * (timeline.end / self.frames)
+            instants = (np.arange(self.frames) + 0.5) * (timeline.end / self.frames) + _EXACT
         else:
-            samples = max(1, int(np.ceil(round((timeline.end - TOLERANCE) * self.fps, 6))))
-            instants = np.arange(samples) / self.fps
-        shown = np.searchsorted(timeline.times, instants + TOLERANCE, side="right") - 1
+            samples = max(1, int(np.ceil(round((timeline.end - _ROUNDED) * self.fps, 6))))
+            instants = np.arange(samples) / self.fps + _ROUNDED
+        shown = np.searchsorted(timeline.times, instants, side="right") - 1
         return np.clip(shown, 0, count - 1).astype(np.int64)
 
     def record(self) -> dict[str, Any]:
