@@ -44,7 +44,7 @@ def read_catalogue(
     """Sorts a listing into clips and the rest.
 
     Args:
-        items: the listing; hidden files and folders (`.name`) are passed over.
+        items: the listing.
         source: where it is from, for messages.
         extensions: of videos, lower case, without the dot.
         rule: `folder` or `first_underscore`.
@@ -59,7 +59,7 @@ def read_catalogue(
     folders: dict[str, Counter[str]] = defaultdict(Counter)
     for item in items:
         parts = item.name.rstrip("/").split("/")
-        if any(part.startswith(".") for part in parts) or parts[0] in ignore_folders:
+        if parts[0] in ignore_folders:
             continue
         if item.is_folder:
             folders[parts[0]].update()

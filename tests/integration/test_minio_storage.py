@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from minio.error import S3Error
+from minio.sse import Sse, SseKMS, SseS3
 from proxy import Proxy, running_proxy
-from servers import S3Server
+from servers import S3Server, absent
 
 from components.core.errors import InputError, ServiceError, StoppedError
 from components.core.storage import ChangedError, Item, Storage, open_storage, read_file
@@ -47,7 +49,8 @@ def noise(size: int) -> bytes:
 
 def test_lists_only_below_the_prefix_whatever_the_names(client: Any, bucket: str) -> None:
     odd = ["a b.mp4", "a+b.mp4", "ä/ß.mp4", "100%.mp4", "x=y&z?.mp4", "emoji🎬.mp4"]
-    for name in [*(f"set/{name}" for name in odd), "set2/other.mp4", "set/marker/"]:
+    hidden = ["set/.DS_Store", "set/.git/a.mp4"]
+    for name in [*(f"set/{name}" for name in odd), "set2/other.mp4", "set/marker/", *hidden]:
         put(client, bucket, name, b"" if name.endswith("/") else b"x")
     items = list(open_storage(f"s3://{bucket}/set/").items())
     assert {item.name for item in items} == {*odd, "marker/"}
@@ -79,6 +82,22 @@ def test_gets_and_verifies_objects_of_every_size(
     received = storage.get(item, tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == content
     assert (received.size, received.sha256) == (size, hashlib.sha256(content).hexdigest())
+
+
+@pytest.mark.parametrize("encryption", [SseS3(), SseKMS("tests", {})])
+@pytest.mark.parametrize("size", [0, MIB, 11 * MIB])
+def test_gets_encrypted_objects(
+    client: Any, bucket: str, tmp_path: Path, encryption: Sse, size: int
+) -> None:
+    content = noise(size)
+    stream = io.BytesIO(content)
+    try:
+        client.put_object(bucket, "object", stream, size, part_size=5 * MIB, sse=encryption)
+    except S3Error as error:
+        absent(f"this object store cannot encrypt with the key `tests`: {error.code}")
+    storage = open_storage(f"s3://{bucket}")
+    storage.get(the_item(storage), tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == content
 
 
 @pytest.mark.parametrize("parts", [1, 3])

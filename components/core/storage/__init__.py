@@ -53,4 +53,6 @@ def read_file(uri: str, limit: int = 1 << 26) -> bytes:
         ServiceError: the object store cannot be reached or refuses.
     """
     parent, _, name = uri.rpartition("/")
-    return open_storage(parent or ("/" if "/" in uri else ".")).read(name, limit)
+    storage = open_storage(parent or ("/" if "/" in uri else "."))
+    storage.check()  # tells within seconds what a patient read would only tell after retries
+    return storage.read(name, limit)

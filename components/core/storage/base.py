@@ -77,6 +77,7 @@ class Storage(Protocol):
         """Everything below `folder`, in any depth; an absent folder is empty.
 
         A folder storage also yields each folder, an object store the markers that stand for one.
+        Hidden files and folders (`.name`) are left out.
         """
 
     def exists(self, name: str) -> bool:
@@ -147,6 +148,11 @@ def stop_if(stopped: Callable[[], bool]) -> None:
     """
     if stopped():
         raise StoppedError("the transfer was stopped")
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a part of the name starts with a dot."""
+    return name.startswith(".") or "/." in name
 
 
 def safe_name(name: str) -> str:

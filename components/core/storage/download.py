@@ -27,7 +27,9 @@ RANGES_AT_ONCE = 4
 ATTEMPTS = 5
 """Broken streams in a row, or damaged copies, until a transfer is given up."""
 
-_ENCRYPTION = "x-amz-server-side-encryption"
+_ENCRYPTION, _MD5_KEPT = "x-amz-server-side-encryption", "AES256"
+"""Encrypted by any other method (keys of a KMS), an object has an etag that is no MD5."""
+
 _ETAG = re.compile(r"[0-9a-f]{32}(?:-(\d+))?")
 
 
@@ -39,7 +41,7 @@ class Download:
     ) -> None:
         self._client, self._bucket, self._key, self._item = client, bucket, key, item
         self._stopped = stopped
-        self._encrypted = False
+        self._encrypted = False  # in a way that makes the etag something else than an MD5
 
     def to(self, path: Path) -> str:
         """Writes the object to the file `path`; returns its SHA-256 (hex).
@@ -54,12 +56,8 @@ class Download:
                 digest = _Digest(part_bytes)
                 with open(path, "w+b", buffering=0) as file:
                     self._fetch(file.fileno(), digest)
-                # With some kinds of encryption the etag is no MD5.
-                if (
-                    self._encrypted
-                    or not part_bytes
-                    or digest.etag(self._item.tag) == self._item.tag
-                ):
+                verifiable = part_bytes and not self._encrypted
+                if not verifiable or digest.etag(self._item.tag) == self._item.tag:
                     return digest.sha256()
         except S3Error as error:
             if error.code in ("PreconditionFailed", "NoSuchKey", "InvalidRange"):
@@ -73,11 +71,11 @@ class Download:
     def _part_bytes(self) -> int:
         """Size of the parts the object was put in (bytes); 0 if the etag cannot be verified."""
         match = _ETAG.fullmatch(self._item.tag)
-        if not match:
+        if not match or not self._item.size:
             return 0
         parts = int(match[1] or 1)
         if parts <= 1:
-            return max(self._item.size, 1)
+            return self._item.size
         try:
             first = self._client.stat_object(
                 self._bucket, self._key, extra_query_params={"partNumber": "1"}
@@ -135,8 +133,7 @@ class Download:
         try:
             if int(response.headers.get("Content-Length", -1)) != end - start:
                 raise ServiceError(f"s3://{self._bucket}/{self._key}: the server ignores ranges")
-            names = (name.lower() for name in response.headers)
-            self._encrypted = any(name.startswith(_ENCRYPTION) for name in names)
+            self._encrypted = response.headers.get(_ENCRYPTION, _MD5_KEPT) != _MD5_KEPT
             yield from response.stream(CHUNK, decode_content=False)
         finally:
             response.close()
@@ -171,7 +168,7 @@ class _Digest:
 
     def etag(self, like: str) -> str:
         """Of all bytes, in the form (one part or several) that `like` has."""
-        if self._room < self._part_bytes or not self._parts:
+        if self._room < self._part_bytes:
             self._end_part()
         if "-" not in like:
             return self._parts[0].hex()

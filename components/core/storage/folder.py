@@ -16,6 +16,7 @@ from components.core.storage.base import (
     ChangedError,
     Item,
     Received,
+    is_hidden,
     safe_name,
     sha256_of,
     stop_if,
@@ -60,9 +61,9 @@ class FolderStorage:
         except PermissionError:
             raise InputError(f"the folder {folder} may not be read by this user") from None
         for entry in entries:
-            name = Path(entry.path).relative_to(self.root).as_posix()
-            if files.PARTIAL in entry.name:
+            if is_hidden(entry.name):
                 continue
+            name = Path(entry.path).relative_to(self.root).as_posix()
             if entry.is_dir():
                 yield Item(f"{name}/", 0, "", 0.0)
                 yield from self._walk(Path(entry.path), above | {real})

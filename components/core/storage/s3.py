@@ -13,7 +13,7 @@ from minio.helpers import check_bucket_name
 
 from components.core import files
 from components.core.errors import InputError, ServiceError
-from components.core.storage.base import Item, Received, safe_name
+from components.core.storage.base import Item, Received, is_hidden, safe_name
 from components.core.storage.download import Download
 from components.core.storage.endpoint import Endpoint
 
@@ -47,7 +47,7 @@ class S3Storage:
         with self._explained():
             for entry in self._client.list_objects(self.bucket, prefix, recursive=True):
                 name = entry.object_name.removeprefix(self.prefix)
-                if name:
+                if name and not is_hidden(name):
                     modified = entry.last_modified.timestamp() if entry.last_modified else 0.0
                     yield Item(name, entry.size or 0, entry.etag or "", modified)
 
@@ -71,6 +71,7 @@ class S3Storage:
                 content: bytes = response.read(limit + 1)
             finally:
                 response.close()
+                response.release_conn()
         if len(content) > limit:
             raise InputError(f"{self.uri}/{name} has more than {limit} bytes, too many for it")
         return content

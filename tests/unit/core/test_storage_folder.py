@@ -131,8 +131,11 @@ def test_publish_is_all_or_nothing_and_never_overwrites(root: Path, tmp_path: Pa
     assert storage.read("models/net/config") == b"text"
 
 
-def test_leftovers_of_killed_writers_are_not_listed(root: Path) -> None:
+def test_hidden_files_and_leftovers_of_killed_writers_are_not_listed(root: Path) -> None:
     files.partial_sibling(root / "a" / "five.bin").write_bytes(b"half")
+    (root / ".git").mkdir()
+    (root / ".git" / "six.bin").touch()
+    (root / ".git" / "broken").symlink_to("nowhere")
     assert names(root) == ["a/", "a/deep/", "a/deep/two.bin", "a/one.bin", "empty/"]
 
 
