@@ -89,12 +89,13 @@ class Converter:
     def jpeg(self, frame: Any, quality: int) -> bytes:
         """The frame as a JPEG image with 4:2:0 chroma.
 
-        A picture that is only scaled stays YUV from the decoder to the encoder (ITU-T T.871:
-        BT.601, full range), which is faster than the way over RGB and loses less.
+        A picture that is only scaled, to an even size, stays YUV from the decoder to the encoder
+        (ITU-T T.871: BT.601, full range), which is faster than the way over RGB and loses less.
         """
         turn = self._prepared(frame)
         encoded: bytes
-        if turn != UPRIGHT or self._scaled != self.stored:
+        even = all(side % 2 == 0 for side in self.stored)
+        if not even or turn != UPRIGHT or self._scaled != self.stored:
             encoded = simplejpeg.encode_jpeg(self.rgb(frame), quality, "RGB", "420")
             return encoded
         height, width = self._scaled

@@ -167,7 +167,8 @@ def packet_timeline(
         raise TimesError
     unit = float(stream.time_base)
     times: npt.NDArray[np.float64] = (np.asarray(stamps, np.float64) - stamps[0]) * unit
-    last = durations[shown.index(stamps[-1])] * unit
+    # With reordered frames, containers store what passes between packets, not between frames.
+    last = durations[-1] * unit if shown[-1] == stamps[-1] else 0.0
     position = {stamp: number for number, stamp in enumerate(stamps)}
     return Timeline(times, _end(times, last, stream)), position
 
@@ -286,10 +287,11 @@ def _located(frames: Iterator[Any], schedule: Schedule) -> Iterator[tuple[int, A
 
 
 def _end(times: npt.NDArray[np.float64], last: float, stream: Any) -> float:
-    """When the last frame leaves: by its own duration, or as long as frames usually last."""
-    if last <= 0:
-        usual = 1 / float(stream.average_rate) if stream.average_rate else 0.0
-        last = statistics.median(np.diff(times).tolist()) if len(times) > 1 else usual
+    """When the last frame leaves: by its own duration, or as long as those before it last."""
+    if last <= 0 and len(times) > 1:
+        last = statistics.median(np.diff(times[-6:]).tolist())
+    elif last <= 0 and stream.average_rate:
+        last = 1 / float(stream.average_rate)
     return float(times[-1] + last)
 
 

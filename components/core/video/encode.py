@@ -73,8 +73,18 @@ def write_clip(
         stream.codec_context.thread_count = 1
         if rotation:
             stream.set_display_rotation(-rotation)
-        for image, seconds in zip(frames, times, strict=True):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
-            frame.pts, frame.time_base = round(float(seconds) / float(time_base)), time_base
-            output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
+        ticks = np.rint(times / float(time_base)).astype(np.int64)
+        lengths = np.diff(ticks, append=2 * ticks[-1] - ticks[-2] if len(ticks) > 1 else ticks + 1)
+        length_of = dict(zip(ticks.tolist(), lengths.tolist(), strict=True))
+        for image, tick in zip([*frames, None], [*length_of, 0], strict=True):
+            for packet in stream.encode(_frame(image, tick, time_base)):
+                packet.duration = length_of[packet.pts]
+                output.mux(packet)
+
+
+def _frame(image: npt.NDArray[np.uint8] | None, tick: int, time_base: Fraction) -> Any:
+    if image is None:
+        return None  # makes the encoder give what it holds back
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
+    frame.pts, frame.time_base = tick, time_base
+    return frame
