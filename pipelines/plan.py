@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.core.errors import SettingsError
+from components.core.errors import ProblemsError, SettingsError, TrainyardError
 from components.core.settings import Settings, build, closest, problems
 from components.core.stage import Stage
 
@@ -90,9 +90,9 @@ class Plan:
         """Looks at the outside world: extras installed, sources present, services reachable.
 
         Raises:
-            SettingsError: with every problem of every step.
+            ProblemsError: with every problem of every step.
         """
-        found = []
+        found: list[str | TrainyardError] = []
         for image in dict.fromkeys(step.image for step in self.steps):
             absent = [m for m in REQUIRED_MODULES.get(image, ()) if not _importable(m)]
             if absent:
@@ -103,7 +103,8 @@ class Plan:
             for step in self.steps:
                 found += step.stage.check(self.settings(step, values))
         if found:
-            raise SettingsError(list(dict.fromkeys(found)), f"what {self.name} needs")
+            distinct = {str(problem): problem for problem in found}
+            raise ProblemsError(list(distinct.values()), f"what {self.name} needs")
 
     @staticmethod
     def _settings(step: Step, values: Mapping[str, Any]) -> dict[str, Any]:

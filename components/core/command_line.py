@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components import __version__
-from components.core.errors import SettingsError
+from components.core.errors import ProblemsError, SettingsError
 from components.core.events import Reporter
 from components.core.lifetime import watch_runner
 from components.core.settings import Settings, build, is_runtime, parse_assignments, read_file
@@ -24,13 +24,13 @@ def main(stage: Stage[S], arguments: Sequence[str] | None = None) -> int:
     watch_runner()
     with reported_failure(report):
         settings = build(stage.settings, _values(stage.settings, given), stage.name)
+        if missing := _missing_paths(stage, given):
+            raise SettingsError(missing, "the command line")
         if given["dry_run"]:
-            if problems := [*_missing_paths(stage, given), *stage.check(settings)]:
-                raise SettingsError(problems, stage.name)
+            if problems := stage.check(settings):
+                raise ProblemsError(problems, stage.name)
             print(settings.model_dump_json(indent=2))
             return 0
-        if problems := _missing_paths(stage, given):
-            raise SettingsError(problems, "the command line")
         inputs = {name: Path(given[name]) for name in stage.inputs}
         outputs = {name: Path(given[name]) for name in stage.outputs if given[name]}
         state = Path(given["state_dir"]) if given["state_dir"] else None

@@ -9,16 +9,23 @@ class TrainyardError(Exception):
     exit_code = 1
 
 
-class SettingsError(TrainyardError):
-    """Wrong keys, types or values in the settings; carries every problem that was found."""
+class ProblemsError(TrainyardError):
+    """Several problems told at once; its exit code is theirs where they agree, else 2."""
 
     exit_code = 2
 
-    def __init__(self, problems: Sequence[str], where: str = "settings") -> None:
-        self.problems = list(problems)
+    def __init__(self, problems: Sequence[str | TrainyardError], where: str = "settings") -> None:
+        self.problems = [str(problem) for problem in problems]
+        codes = {getattr(problem, "exit_code", type(self).exit_code) for problem in problems}
+        if len(codes) == 1:
+            self.exit_code = codes.pop()
         count = len(self.problems)
         head = f"{count} problem{'s' if count != 1 else ''} in {where}:"
         super().__init__("\n".join([head, *(f"  - {problem}" for problem in self.problems)]))
+
+
+class SettingsError(ProblemsError):
+    """Wrong keys, types or values in the settings."""
 
 
 class InputError(TrainyardError):

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 from components import __version__
 from components.core import files
 from components.core.artifacts import base
-from components.core.errors import SettingsError, StoppedError, TrainyardError
+from components.core.errors import ProblemsError, StoppedError, TrainyardError
 from components.core.events import Reporter
 from components.core.lifetime import watch_runner
 from components.core.settings import Settings, build
@@ -43,7 +43,7 @@ class Job:
     """Output name → finite scalars to show in the Kubeflow UI."""
 
 
-def no_check(settings: Any) -> list[str]:
+def no_check(settings: Any) -> list[TrainyardError]:
     """The default `Stage.check`: nothing beyond the settings' own validation."""
     return []
 
@@ -61,7 +61,7 @@ class Stage(Generic[S]):
     """Name of each output → what it is."""
     external: bool = False
     """Touches the outside world: its result is reused only within the same run."""
-    check: Callable[[S], list[str]] = no_check
+    check: Callable[[S], list[TrainyardError]] = no_check
     """Problems with the outside world (source missing, service unreachable), before any work."""
 
     def execute(
@@ -98,7 +98,7 @@ class Stage(Generic[S]):
                 report.message(f"already done (key {state.key}), reusing its result")
             else:
                 if problems := self.check(settings):
-                    raise SettingsError(problems, self.name)
+                    raise ProblemsError(problems, self.name)
                 report.state("started", key=state.key)
                 result = self._run(settings, resolved, state, token, report, run_id)
             metadata = _read_metadata(result)

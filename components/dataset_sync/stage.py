@@ -82,12 +82,12 @@ class SyncSettings(Settings):
         return plain
 
 
-def check(settings: SyncSettings) -> list[str]:
+def check(settings: SyncSettings) -> list[TrainyardError]:
     """Whether the source and the groups can be read; takes a few seconds at most."""
     from components.core.storage import open_storage
     from components.dataset_sync.groups import read_groups
 
-    problems = []
+    problems: list[TrainyardError] = []
     for name, look in (
         ("source", lambda: open_storage(settings.source).check()),
         ("groups", lambda: read_groups(settings.groups)),
@@ -95,7 +95,7 @@ def check(settings: SyncSettings) -> list[str]:
         try:
             look()
         except TrainyardError as error:
-            problems.append(f"{name}: {error}")
+            problems.append(type(error)(f"{name}: {error}"))
     return problems
 
 

@@ -13,6 +13,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from components.core.errors import InputError, TrainyardError
 from components.core.settings import RUNTIME, Settings
 from components.core.stage import Job, Stage
 
@@ -154,10 +155,11 @@ class TrainSettings(Settings):
         return self
 
 
-def check(settings: TrainSettings) -> list[str]:
+def check(settings: TrainSettings) -> list[TrainyardError]:
     """Problems with files outside the inputs."""
     if settings.pretrained and not Path(settings.pretrained).exists():
-        return [f"pretrained: {settings.pretrained} does not exist; give a file or bundle folder"]
+        text = f"pretrained: {settings.pretrained} does not exist; give a file or bundle folder"
+        return [InputError(text)]
     return []
 
 

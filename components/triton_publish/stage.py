@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
+from components.core.errors import TrainyardError
 from components.core.settings import Settings
 from components.core.stage import Job, Stage
 
@@ -60,24 +61,23 @@ class PublishSettings(Settings):
         return self
 
 
-def check(settings: PublishSettings) -> list[str]:
+def check(settings: PublishSettings) -> list[TrainyardError]:
     """Whether repository and server can be reached."""
-    from components.core.errors import TrainyardError
     from components.triton_publish.repository import reach
 
-    problems = []
+    problems: list[TrainyardError] = []
     if settings.repository:
         try:
             reach(settings.repository)
         except TrainyardError as error:
-            problems.append(f"repository: {error}")
+            problems.append(type(error)(f"repository: {error}"))
     if settings.triton_url:
         from components.triton_publish.server import Server
 
         try:
             Server(settings.triton_url).check()
         except TrainyardError as error:
-            problems.append(f"triton_url: {error}")
+            problems.append(type(error)(f"triton_url: {error}"))
     return problems
 
 

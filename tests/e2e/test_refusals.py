@@ -48,7 +48,7 @@ def test_several_mistakes_in_a_parameter_file_at_once(tmp_path: Path, clips: Pat
 
 def test_missing_source(tmp_path: Path) -> None:
     assert "source: required" in refused(tmp_path, code=2)
-    text = refused(tmp_path, f"source={tmp_path / 'absent'}", code=2)
+    text = refused(tmp_path, f"source={tmp_path / 'absent'}", code=3)
     assert "absent" in text
 
 
@@ -67,7 +67,7 @@ def test_unreachable_endpoint(tmp_path: Path) -> None:
     text = refused(
         tmp_path,
         "source=s3://bucket/clips",
-        code=2,
+        code=4,
         TRAINYARD_S3_ENDPOINT="http://127.0.0.1:9",
         TRAINYARD_S3_ACCESS_KEY="someone",
         TRAINYARD_S3_SECRET_KEY="very-secret-key",

@@ -17,7 +17,7 @@ from proxy import Proxy, running_proxy
 from servers import S3Server
 
 from components.core.artifacts.clips import ClipDataset
-from components.core.errors import InputError, ServiceError, SettingsError, StoppedError
+from components.core.errors import InputError, ServiceError, StoppedError
 from components.core.settings import build
 from components.core.storage import endpoint
 from components.dataset_sync.stage import STAGE, SyncSettings
@@ -212,7 +212,7 @@ def test_a_store_that_cannot_be_used_is_told_within_seconds(
     began = time.monotonic()
     code, said = project.refused()
     assert time.monotonic() - began < 6
-    assert code == SettingsError.exit_code
+    assert code == ServiceError.exit_code
     assert message in said
     assert os.environ["TRAINYARD_S3_SECRET_KEY"] not in said
 
@@ -220,7 +220,7 @@ def test_a_store_that_cannot_be_used_is_told_within_seconds(
 def test_missing_places_are_all_told(project: Project) -> None:
     groups = f"s3://{project.bucket}/none.csv"
     code, said = project.refused("--groups", groups, source=f"s3://{project.bucket}/absent")
-    assert code == SettingsError.exit_code
+    assert code == InputError.exit_code
     assert f"source: s3://{project.bucket}/absent holds nothing" in said
     assert f"groups: s3://{project.bucket}/none.csv does not exist" in said
 

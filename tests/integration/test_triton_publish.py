@@ -13,7 +13,7 @@ from triton_server import TritonAbsentError, running_triton
 
 from components.core.artifacts.model_bundle import ModelBundle
 from components.core.artifacts.publication import Publication
-from components.core.errors import ServiceError, SettingsError
+from components.core.errors import ProblemsError, ServiceError
 from components.core.storage import open_storage
 from components.evaluate_clips.stage import STAGE as EVALUATE
 from components.evaluate_clips.stage import EvaluateSettings
@@ -164,7 +164,7 @@ def test_a_graph_that_the_server_refuses_is_an_error(case, triton, tmp_path):
 
 def test_an_unreachable_server_is_said_before_anything_is_written(case, tmp_path):
     repository = tmp_path / "repository"
-    with pytest.raises(SettingsError, match="cannot be reached"):
+    with pytest.raises(ProblemsError, match="cannot be reached"):
         publish(case, tmp_path / "out", repository=str(repository), triton_url="http://127.0.0.1:9")
     assert not repository.exists()
 
@@ -205,5 +205,5 @@ def test_an_interrupted_publication_into_a_bucket_is_replaced(case, bucket, tmp_
 def test_a_bucket_that_does_not_exist_is_said_before_work(case, minio, tmp_path, monkeypatch):
     for name, value in minio.environment.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match="no such bucket"):
+    with pytest.raises(ProblemsError, match="no such bucket"):
         publish(case, tmp_path / "out", repository="s3://absent-bucket/models")

@@ -7,7 +7,8 @@ table:
 - `logits.npy` float32 `(N, C)`: the model's outputs before softmax or sigmoid.
 - `probabilities.npy` float32 `(N, C)`.
 - `predictions.npy`, `actuals.npy` int64: class numbers `(N,)`, or 0/1 `(N, C)` for multi-label.
-- `confusion.npy` int64: `(C, C)`, rows the true class; multi-label `(C, 2, 2)` [[TN, FP], [FN, TP]].
+- `confusion.npy` int64: `(C, C)`, rows the true class; multi-label `(C, 2, 2)`
+  [[TN, FP], [FN, TP]].
 - `baseline_probabilities.npy` float64 `(N, C)`: the single-frame baseline's, if there is one.
 """
 

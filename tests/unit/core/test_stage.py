@@ -15,7 +15,7 @@ from pydantic import Field
 from components.core import events, lifetime
 from components.core.artifacts import base
 from components.core.artifacts.split import Split
-from components.core.errors import InputError, SettingsError
+from components.core.errors import InputError, ProblemsError, ServiceError
 from components.core.settings import Settings, build
 from components.core.stage import Job, Stage
 
@@ -43,7 +43,7 @@ def make_stage(
         function=count,
         outputs={"split": "what was counted"},
         external=external,
-        check=lambda settings: list(problems),
+        check=lambda settings: [ServiceError(text) for text in problems],
     )
 
 
@@ -77,9 +77,10 @@ def test_external_results_are_reused_only_within_one_run(
 def test_problems_with_the_outside_world_stop_it_before_any_work(tmp_path: Path) -> None:
     calls: list[int] = []
     stage = make_stage(calls, problems=("the endpoint is down", "the source is missing"))
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(ProblemsError) as caught:
         stage.execute(build(CountSettings, {}), {}, {"split": tmp_path / "x"}, tmp_path / "state")
     assert len(caught.value.problems) == 2
+    assert caught.value.exit_code == ServiceError.exit_code
     assert not calls
 
 

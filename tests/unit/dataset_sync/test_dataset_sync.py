@@ -13,7 +13,7 @@ import pytest
 from clips import make_clips
 
 from components.core.artifacts.clips import ClipDataset
-from components.core.errors import InputError, OutOfSpaceError, SettingsError
+from components.core.errors import InputError, OutOfSpaceError, ProblemsError, SettingsError
 from components.core.settings import build
 from components.dataset_sync.stage import STAGE, SyncSettings
 
@@ -230,7 +230,7 @@ def test_a_damaged_mirror_is_mended(project: Project) -> None:
 
 
 def test_check_finds_what_is_missing_outside(project: Project) -> None:
-    with pytest.raises(SettingsError) as raised:
+    with pytest.raises(ProblemsError) as raised:
         project.sync(source=str(project.folder / "none"), groups=str(project.folder / "no.csv"))
     assert [problem.split(":")[0] for problem in raised.value.problems] == ["source", "groups"]
     with pytest.raises(SettingsError, match="extensions: expected file extensions"):

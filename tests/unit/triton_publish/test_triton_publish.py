@@ -14,7 +14,7 @@ import pytest
 from clip_bundles import CLASSES, FRAMES, SIZE, write_bundle, write_clips, write_split
 
 from components.core.artifacts.publication import Publication
-from components.core.errors import InputError, SettingsError
+from components.core.errors import InputError, ProblemsError, SettingsError
 from components.core.formats import triton
 from components.core.formats.model_config_ini import ModelConfigIni
 from components.core.settings import build
@@ -211,7 +211,7 @@ def test_wrong_settings_are_named_together():
 
 def test_a_repository_that_cannot_be_is_said_before_work(case, tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(SettingsError, match="file is a file"):
+    with pytest.raises(ProblemsError, match="file is a file"):
         publish(case, tmp_path / "out", repository=str(tmp_path / "file" / "models"))
 
 
