@@ -26,7 +26,17 @@ FPS = 12.5
 SPEED = 3.0
 """Pixels per frame."""
 
-PARAMETERS: dict[str, Any] = {}
+PARAMETERS: dict[str, Any] = {
+    "test_size": 0.25,
+    "frame_size": 32,
+    "crop_margin": 4,
+    "sample_frames": FRAMES,
+    "clip_frames": FRAMES,
+    "width": 0.25,
+    "epochs": 10,
+    "batch_size": 8,
+    "learning_rate": 0.001,
+}
 """Pipeline parameters that suit the data set and a small CPU."""
 
 

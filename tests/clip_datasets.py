@@ -12,6 +12,7 @@ from components.core.video.probe import probe
 
 def write_dataset(directory: Path, files: Mapping[str, Path]) -> ClipDataset:
     """Links `files` (clip id `<class>/<name>` → video) into a new ClipDataset directory."""
+    directory.mkdir()
     clips = []
     for clip_id, source in files.items():
         path = directory / "clips" / clip_id

@@ -1,6 +1,6 @@
 """A proxy before an HTTP server that is slow or faulty on demand.
 
-python tests/proxy.py HOST:PORT --delay 0.02    prints the port it listens on, and serves
+python tests/proxy.py HOST:PORT --delay 0.02 --rate 125    prints its address, and serves
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ class Proxy:
     port: int
     delay: float = 0.0
     """Seconds that each request is held back."""
+    rate: float = 0.0
+    """Bytes per second that all answers together may have; 0 for any."""
     cuts: list[int] = field(default_factory=list)
     """Each entry ends one large response after so many bytes."""
     flips: list[int] = field(default_factory=list)
@@ -34,6 +37,7 @@ class Proxy:
     transferred: int = 0
     """Bytes passed to clients."""
     address: str = ""
+    _free_at: float = 0.0
 
     async def serve(self) -> None:
         """Listens on a free port until cancelled; sets `address`."""
@@ -88,10 +92,18 @@ class Proxy:
                 client.write(block[: self.cuts.pop(0) - sent])
                 await client.drain()
                 return
+            await self._turn(len(block))
             client.write(block)
             await client.drain()
             self.transferred += len(block)
             sent = end
+
+    async def _turn(self, size: int) -> None:
+        """Waits until the link is free, and books it for `size` bytes."""
+        if self.rate:
+            now = time.monotonic()
+            self._free_at = max(self._free_at, now) + size / self.rate
+            await asyncio.sleep(self._free_at - now)
 
 
 @contextmanager
@@ -124,9 +136,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("server", help="HOST:PORT")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds per request")
+    parser.add_argument("--rate", type=float, default=0.0, help="MB per second, all answers")
     given = parser.parse_args()
     host, _, port = given.server.partition(":")
-    proxy = Proxy(host, int(port), given.delay)
+    proxy = Proxy(host, int(port), given.delay, given.rate * 1e6)
 
     async def serve() -> None:
         task = asyncio.ensure_future(proxy.serve())

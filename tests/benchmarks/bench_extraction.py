@@ -64,9 +64,7 @@ def main() -> None:
         folder = Path(name)
         sources = make_clips(folder / "source")
         chosen = [sources[number % len(sources)] for number in range(CLIPS)]
-        (folder / "many").mkdir()
         write_dataset(folder / "many", {f"a/{n:03d}.mp4": path for n, path in enumerate(chosen)})
-        (folder / "few").mkdir()
         write_dataset(folder / "few", {f"a/{n:03d}.mp4": p for n, p in enumerate(chosen[:FEW])})
         results = [*uniform(folder, chosen), every(folder, chosen[:FEW])]
     raise SystemExit(0 if all(results) else 1)

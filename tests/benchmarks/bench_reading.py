@@ -52,7 +52,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sources = make_clips(folder / "source")
-        (folder / "clips").mkdir()
         chosen = {f"a/{n:03d}.mp4": sources[n % len(sources)] for n in range(CLIPS)}
         write_dataset(folder / "clips", chosen)
         readers = {storage: extract(folder, storage) for storage in ("raw", "jpeg")}

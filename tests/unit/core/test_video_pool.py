@@ -87,17 +87,19 @@ def test_slow_is_not_hanging() -> None:
 
 
 def test_an_os_error_ends_the_run_and_the_workers() -> None:
+    before = set(children(os.getpid()))
     with pytest.raises(OSError, match="No space left"):
         run([("square", 1), ("no space", 0), ("sleep", 60)])
-    assert not list(children(os.getpid()))
+    assert set(children(os.getpid())) <= before
 
 
 def test_closing_ends_the_workers() -> None:
+    before = set(children(os.getpid()))
     results = WorkerPool(pool_tasks.work, 2, 30.0).run([("square", 1), *[("sleep", 60)] * 4])
     assert next(results) == 1
-    assert len(list(children(os.getpid()))) == 2
+    assert len(set(children(os.getpid())) - before) == 2
     results.close()
-    assert not list(children(os.getpid()))
+    assert set(children(os.getpid())) <= before
 
 
 def test_a_worker_that_cannot_start_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
