@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 
 METHODS = (b"GET ", b"PUT ", b"HEAD ", b"POST ", b"DELETE ")
 
+_SLACK = 0.02
+"""Seconds that the link may be booked ahead or make up for, so that one stream can fill it."""
+
 
 @dataclass
 class Proxy:
@@ -99,11 +102,12 @@ class Proxy:
             sent = end
 
     async def _turn(self, size: int) -> None:
-        """Waits until the link is free, and books it for `size` bytes."""
+        """Books the link for `size` bytes; waits while it is booked well ahead."""
         if self.rate:
             now = time.monotonic()
-            self._free_at = max(self._free_at, now) + size / self.rate
-            await asyncio.sleep(self._free_at - now)
+            self._free_at = max(self._free_at, now - _SLACK) + size / self.rate
+            if self._free_at - now > _SLACK:
+                await asyncio.sleep(self._free_at - now)
 
 
 @contextmanager
