@@ -1,6 +1,7 @@
 """Fixtures that every test may use: sample data and real servers."""
 
 import os
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,3 +52,15 @@ def bucket(minio: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     doomed = (DeleteObject(o.object_name) for o in client.list_objects(name, recursive=True))
     assert not list(client.remove_objects(name, doomed))
     client.remove_bucket(name)
+
+
+@pytest.fixture
+def small_volume(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with 24 MB; skipped where mounting is not permitted."""
+    folder = tmp_path / "volume"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system needs privileges that this user lacks")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)

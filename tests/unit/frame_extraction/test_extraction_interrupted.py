@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -167,20 +167,8 @@ def test_a_hanging_decoder_costs_one_clip(run: Run) -> None:
     assert f"{reader.index.skipped[0].id}: no progress for 3 s; left out" in run.log()
 
 
-@pytest.fixture
-def volume(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with 24 MB; skipped where mounting is not permitted."""
-    folder = tmp_path / "volume"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small file system needs privileges that this user lacks")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def test_a_full_disk_ends_clearly_and_can_be_resumed(clips: Path, volume: Path) -> None:
-    run = Run(clips, volume)
+def test_a_full_disk_ends_clearly_and_can_be_resumed(clips: Path, small_volume: Path) -> None:
+    run = Run(clips, small_volume)
     values = {"storage": "jpeg", "jpeg_quality": 100, "frame_size": 448}  # more than JPEGs take
     process = run.start(**values)
     assert process.wait(60) == 5, run.log()
@@ -192,15 +180,15 @@ def test_a_full_disk_ends_clearly_and_can_be_resumed(clips: Path, volume: Path) 
     assert not run.leftovers()
     finished = run.shards()
     assert finished
-    subprocess.run(["mount", "-o", "remount,size=600m", str(volume)], check=True)
+    subprocess.run(["mount", "-o", "remount,size=600m", str(small_volume)], check=True)
     reader = run.finish(**values)
     assert len(reader) == CLIPS
     assert finished.items() <= run.shards().items()
     assert reader.read(CLIPS - 1, [24]).shape == (1, 464, 464, 3)
 
 
-def test_what_certainly_does_not_fit_is_refused_at_once(clips: Path, volume: Path) -> None:
-    run = Run(clips, volume)
+def test_what_certainly_does_not_fit_is_refused_at_once(clips: Path, small_volume: Path) -> None:
+    run = Run(clips, small_volume)
     done = subprocess.run(run.command(), capture_output=True, text=True, check=False)
     assert done.returncode == 5
     # 24 clips of 25 frames of 128 x 128 x 3 bytes
