@@ -20,6 +20,7 @@ from components.core import files
 from components.core.artifacts.base import Index, resolve
 from components.core.artifacts.frame_shards import (
     SHARD_BYTES,
+    STORAGES,
     FrameClip,
     ShardWriter,
     Skipped,
@@ -231,7 +232,12 @@ def write_frames(
         sampling: how the frames were chosen, for the record.
         jpeg_quality: 1 to 100.
         shard_bytes: size at which a shard is closed.
+
+    Raises:
+        ValueError: an unknown storage.
     """
+    if storage not in STORAGES:
+        raise ValueError(f"storage must be {' or '.join(STORAGES)}, got {storage!r}")
     with files.atomic_path(directory) as temporary:
         writer = ShardWriter(temporary / "work", shard_bytes)
         for clip_id, labels, group, frames, timestamps in clips:

@@ -175,6 +175,11 @@ def test_another_schema_is_refused(stored: FrameReader) -> None:
         FrameReader(stored.directory)
 
 
+def test_an_unknown_storage_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="storage must be jpeg or raw, got 'png'"):
+        write_frames(tmp_path / "out", CLIPS, ["run", "sit"], storage="png")
+
+
 def test_nothing_is_overwritten(tmp_path: Path, stored: FrameReader) -> None:
     with pytest.raises(OSError, match="not empty"):
         write_frames(stored.directory, CLIPS, ["run", "sit"])
