@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -40,7 +42,7 @@ def make_loader(
     examples: Examples, items: Callable[[], list[Item]], workers: int, device: torch.device
 ) -> DataLoader[Any]:
     """A loader that asks `items` at the start of each pass which batches to make."""
-    return DataLoader(
+    loader: DataLoader[Any] = DataLoader(
         _Batches(examples),
         sampler=_Items(items),
         batch_size=None,
@@ -51,6 +53,16 @@ def make_loader(
         prefetch_factor=4 if workers else None,
         generator=torch.Generator(),  # else each pass would draw from the global one
     )
+    atexit.register(_end_workers, weakref.ref(loader))
+    return loader
+
+
+def _end_workers(reference: weakref.ref[DataLoader[Any]]) -> None:
+    """Ends what still runs at exit, where multiprocessing would send SIGTERM and wait for ever."""
+    loader = reference()
+    iterator: Any = None if loader is None else loader._iterator
+    if iterator is not None:
+        iterator._shutdown_workers()
 
 
 def loader_processes(workers: int, device: torch.device) -> int:
