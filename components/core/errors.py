@@ -52,7 +52,11 @@ class LockedError(TrainyardError):
     exit_code = 6
 
 
-class StoppedError(TrainyardError):
-    """The process was asked to stop and saved what it needs to resume."""
+class StoppedError(BaseException):
+    """The process was asked to stop and saved what it needs to resume.
+
+    No Exception, as KeyboardInterrupt is none: a signal handler raises it anywhere, and libraries
+    that try one way after the other must not take it for a way that failed.
+    """
 
     exit_code = 143

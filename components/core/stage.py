@@ -154,7 +154,7 @@ def reported_failure(report: Reporter) -> Iterator[None]:
     """Ends the process with the error's message and exit code instead of a traceback."""
     try:
         yield
-    except TrainyardError as error:
+    except (TrainyardError, StoppedError) as error:
         report.state("failed", message=str(error), exit_code=error.exit_code)
         raise SystemExit(_exit_with(error)) from None
     except KeyboardInterrupt:
@@ -162,7 +162,7 @@ def reported_failure(report: Reporter) -> Iterator[None]:
         raise SystemExit(130) from None
 
 
-def _exit_with(error: TrainyardError) -> int:
+def _exit_with(error: TrainyardError | StoppedError) -> int:
     print(f"error: {error}", file=sys.stderr, flush=True)
     return error.exit_code
 

@@ -106,7 +106,7 @@ class RunFolder:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Keeps two processes from working on the same run.
+        """Starts an attempt, and keeps two processes from working on the same run.
 
         Raises:
             InputError: another process runs it right now.
@@ -118,6 +118,7 @@ class RunFolder:
                 raise InputError(
                     f"{self.path} is being run by process {pid}; wait or stop it first"
                 )
+        self.save(status="running", steps={})
         files.write_text(owner, f"{os.getpid()}\n")
         try:
             yield

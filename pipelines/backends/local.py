@@ -43,7 +43,6 @@ class LocalBackend:
     def run(self, request: Request) -> int:
         """Runs the pipeline to its end; 0 on success, else the failed step's exit code."""
         folder, steps = self._prepare(request)
-        folder.save(status="running", steps={})
         console = Console(steps)
         with folder.in_use():
             console.say(f"run folder: {folder.path}\nwork kept for resuming: {_state_dir(folder)}")

@@ -63,7 +63,7 @@ def test_commands_run_in_the_order_of_the_readme(tmp_path: Path) -> None:
 
 
 def test_every_stage_and_pipeline_is_in_the_tables() -> None:
-    stages = [p.parent.name for p in (REPOSITORY / "components").glob("*/stage.py")]
+    stages = [p.parent.name for p in (REPOSITORY / "components").glob("*/component.py")]
     projects = [p.stem for p in (REPOSITORY / "pipelines" / "projects").glob("[a-z]*.py")]
     for name in stages + projects:
         assert f"| `{name}` |" in README

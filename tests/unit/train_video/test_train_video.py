@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from components.core.artifacts.frames import FrameReader, write_frames
 from components.core.artifacts.model_bundle import ModelBundle
 from components.core.artifacts.split import Split
-from components.core.errors import SettingsError
+from components.core.errors import ProblemsError, SettingsError
 from components.core.models.bundle import load_network
 from components.core.settings import build
 from components.core.training.clips import ClipExamples, network_input
@@ -224,7 +224,7 @@ def test_pretrained_weights_and_layers_that_do_not_fit(
 ) -> None:
     with pytest.raises(SettingsError, match=r"(?s)do not fit this network.*'Mixed_9z' is no layer"):
         run(inputs, tmp_path, pretrained=str(trained), width=0.5, freeze="Mixed_9z")
-    with pytest.raises(SettingsError, match=r"pretrained: .*nowhere\.pt does not exist"):
+    with pytest.raises(ProblemsError, match=r"pretrained: .*nowhere\.pt does not exist"):
         run(inputs, tmp_path, pretrained=str(tmp_path / "nowhere.pt"))
 
 
