@@ -87,11 +87,15 @@ class StopSignal:
 
 @contextmanager
 def stop_on_sigterm() -> Iterator[StopSignal]:
-    """While active, SIGTERM and SIGINT set the yielded flag; a second signal ends the process."""
+    """While active, SIGTERM and SIGINT set the yielded flag.
+
+    A second Ctrl-C ends the process. A second SIGTERM does not: runner, process group and watching
+    thread may each send one.
+    """
     stop = StopSignal()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if stop:
+        if stop and number == signal.SIGINT:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         stop.set()

@@ -26,6 +26,8 @@ from components.core.state import StateDir, default_root
 
 S = TypeVar("S", bound=Settings)
 
+STOP_AGAIN_SECONDS = 2.0
+
 
 @dataclass(frozen=True)
 class Job:
@@ -169,21 +171,29 @@ def _exit_with(error: TrainyardError | StoppedError) -> int:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """SIGTERM raises StoppedError in the main thread; state and outputs stay consistent."""
+    """SIGTERM raises StoppedError in the main thread; state and outputs stay consistent.
+
+    Python drops an exception that strikes inside a destructor, so it is raised again until the
+    stage has ended.
+    """
 
     def handle(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.setitimer(signal.ITIMER_REAL, STOP_AGAIN_SECONDS)
         raise StoppedError("stopped by SIGTERM; run the same command again to resume")
 
+    numbers = (signal.SIGTERM, signal.SIGALRM)
     try:
-        previous = signal.signal(signal.SIGTERM, handle)
+        previous = {number: signal.signal(number, handle) for number in numbers}
     except ValueError:  # not the main thread: whoever owns it handles signals
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _publish(source: Path, destination: Path) -> None:

@@ -38,7 +38,7 @@ from components.core.events import Reporter  # noqa: E402
 from components.core.video.encode import write_clip  # noqa: E402
 from components.frame_extraction.stage import STAGE, ExtractionSettings  # noqa: E402
 
-CLIPS = 64
+CLIPS = 96
 FEW = 48
 FRAMES = 250
 ROUNDS = 5

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 
@@ -52,7 +53,7 @@ def test_killed_in_every_step_it_ends_like_an_undisturbed_run(
     for step in STEPS:
         for delay in DELAYS:
             process = start(tmp_path, *call)
-            reached = wait_for(lambda step=step: runs(process, out, step), process, 120)
+            reached = wait_for(partial(runs, process, out, step), process, 120)
             time.sleep(delay)
             process.send_signal(number)
             code = process.wait(timeout=60)
@@ -102,7 +103,7 @@ def assert_same_result(out: Path, expected: Path) -> None:
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path, clips: Path) -> None:
     process = start(tmp_path, "run", "action_recognition", *arguments(clips), "--output", "out")
     out = tmp_path / "out"
-    wait_for(lambda: runs(process, out, "frame_extraction"), process, 60)
+    wait_for(partial(runs, process, out, "frame_extraction"), process, 60)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
     text = (tmp_path / "output.txt").read_text()

@@ -13,9 +13,10 @@ import pytest
 from pydantic import Field
 
 from components.core import events, lifetime
+from components.core import stage as stage_module
 from components.core.artifacts import base
 from components.core.artifacts.split import Split
-from components.core.errors import InputError, ProblemsError, ServiceError
+from components.core.errors import InputError, ProblemsError, ServiceError, StoppedError
 from components.core.settings import Settings, build
 from components.core.stage import Job, Stage
 
@@ -207,3 +208,26 @@ def test_events_survive_the_way_through_a_log_line(capsys: pytest.CaptureFixture
     assert event["step"] == 2
     assert events.parse("an ordinary line") is None
     json.loads(line.partition(events.MARK)[2])
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_stop_that_a_destructor_swallows_is_raised_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage_module, "STOP_AGAIN_SECONDS", 0.1)
+
+    class Finalized:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+
+    def work(settings: CountSettings, job: Job) -> None:
+        Finalized()
+        time.sleep(10)
+        raise AssertionError("it went on")
+
+    stage = Stage(name="deaf", settings=CountSettings, function=work)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(StoppedError):
+        stage.execute(build(CountSettings, {}), {}, {}, tmp_path / "state")
+    assert signal.getsignal(signal.SIGTERM) == before
