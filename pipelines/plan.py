@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -79,7 +80,7 @@ class Plan:
         for step in self.steps:
             settings = build(step.stage.settings, self._settings(step, values))
             values |= {p: getattr(settings, name) for name, p in step.parameters.items()}
-        return values
+        return {name: values[name] for name in self.parameters}
 
     def settings(self, step: Step, values: Mapping[str, Any]) -> Settings:
         """A step's validated settings for the given parameter values."""
@@ -115,17 +116,16 @@ class Plan:
 def read(pipeline: Any) -> Plan:
     """Reads the plan of a kfp pipeline from its compiled form."""
     spec = _as_dict(pipeline.pipeline_spec)
-    parameters = {
-        name: _parameter(name, declared)
-        for name, declared in spec["root"].get("inputDefinitions", {}).get("parameters", {}).items()
-    }
+    declared = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+    order = inspect.signature(pipeline.pipeline_func).parameters  # protobuf's maps have none
+    parameters = {name: _parameter(name, declared[name]) for name in order if name in declared}
     tasks = spec["root"]["dag"]["tasks"]
     executors = spec["deploymentSpec"]["executors"]
     steps = []
     for task in _in_order(tasks):
         label = spec["components"][tasks[task]["componentRef"]["name"]]["executorLabel"]
         steps.append(_step(task, tasks[task], executors[label]["container"]))
-    return Plan(spec["pipelineInfo"]["name"], tuple(steps), parameters)
+    return Plan(pipeline.pipeline_func.__name__, tuple(steps), parameters)
 
 
 def load_stage(name: str) -> Stage[Any]:

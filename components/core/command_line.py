@@ -35,6 +35,9 @@ def main(stage: Stage[S], arguments: Sequence[str] | None = None) -> int:
         outputs = {name: Path(given[name]) for name in stage.outputs if given[name]}
         state = Path(given["state_dir"]) if given["state_dir"] else None
         stage.execute(settings, inputs, outputs, state, report)
+        for name, path in outputs.items():
+            if not path.exists():
+                report.warn(f"{_option(name)}: exists in the Kubeflow UI only; nothing was written")
     return 0
 
 

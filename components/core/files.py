@@ -97,7 +97,7 @@ def publish(source: Path, destination: Path) -> None:
         )
     with atomic_path(destination) as temporary:
         if source.is_dir():
-            shutil.copytree(source, temporary, copy_function=_link)
+            _link_tree(source, temporary)
         else:
             link_or_copy(source, temporary)
 
@@ -118,6 +118,18 @@ def same_tree(first: Path, second: Path) -> bool:
     )
 
 
+def place_problem(path: Path) -> str:
+    """Why nothing can be created at `path`, or '' when it can; creates nothing."""
+    folder = path.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        return f"{folder} is a file; a folder is needed"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"this user may not write into {folder}"
+    return ""
+
+
 @contextmanager
 def full_disk_named(folder: Path) -> Iterator[None]:
     """Turns `no space left` from anywhere inside into an OutOfSpaceError that names the volume."""
@@ -133,9 +145,14 @@ def full_disk_named(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _link(source: str, destination: str) -> str:
-    link_or_copy(Path(source), Path(destination))
-    return destination
+def _link_tree(source: Path, destination: Path) -> None:
+    # not shutil.copytree, which hides what went wrong in a list of texts
+    destination.mkdir()
+    for entry in source.iterdir():
+        if entry.is_dir():
+            _link_tree(entry, destination / entry.name)
+        else:
+            link_or_copy(entry, destination / entry.name)
 
 
 def _same_file(first: Path, second: Path) -> bool:

@@ -73,7 +73,7 @@ def notes(
     if within is not None:
         where = " within the recordings that hold more than one class"
         lines += _against_chance(within, where) + _against_baseline(within, where)
-    lines += _about_groups(overall, within, how, mixed)
+    lines += _about_groups(overall, within, how, mixed) + _about_perfection(overall)
     return lines + _about_classes(overall, how, predictions)
 
 
@@ -139,6 +139,18 @@ def _about_groups(
             "or camera alone may tell it; see the figures without them."
         )
     return lines
+
+
+def _about_perfection(overall: Comparison) -> list[str]:
+    """Resampling clips that are all right can only find them right again (rule of three)."""
+    interval = overall.model.intervals.get("macro_f1")
+    if interval is None or interval[0] < interval[1]:
+        return []
+    groups = overall.model.groups
+    return [
+        f"The interval has no width because all {groups} independent samples came out alike; "
+        f"in so few, exceptions at a rate of {min(3 / groups, 1):.0%} may well not show."
+    ]
 
 
 def _about_classes(overall: Comparison, how: Measure, predictions: Predictions) -> list[str]:

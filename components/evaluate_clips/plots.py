@@ -9,6 +9,7 @@ import numpy as np
 from components.core.artifacts.evaluation import ClassFigures, ClipMetrics, Evaluation
 from components.core.metrics.ranking import precision_recall
 from components.core.report.charts import COLOURED, Series, bar_chart, heat_map, line_chart
+from components.core.training.history import best_epoch
 from components.evaluate_clips.predictions import Predictions
 
 CURVE_POINTS = 80
@@ -84,7 +85,9 @@ def training_charts(curves: Curves, named: bool = False) -> list[tuple[str, str,
             if not key.endswith("loss") and key.startswith(("val_", "train_"))
         ]
         figures = [line for line in figures if all(0 <= value <= 1 for value in line.y)]
-        best, labels = _best_epoch(rows), ("loss", "validation figures")
+        numbered = [dict(row) for row in rows if "epoch" in row]
+        best = best_epoch(numbered, "val_macro_f1") or None
+        labels = ("loss", "validation figures")
     else:
         losses = [_series(rows, "val_loss", name) for name, rows in full.items()]
         figures = [_series(rows, "val_macro_f1", name) for name, rows in full.items()]
@@ -121,12 +124,3 @@ def _series(rows: Sequence[Mapping[str, float]], key: str, name: str = "") -> Se
         (row.get("epoch", number), row[key]) for number, row in enumerate(rows, 1) if key in row
     ]
     return Series(name or key.replace("_", " "), [x for x, _ in known], [y for _, y in known])
-
-
-def _best_epoch(rows: Sequence[Mapping[str, float]]) -> float | None:
-    scored = [
-        (row["val_macro_f1"], -row["epoch"])
-        for row in rows
-        if {"val_macro_f1", "epoch"} <= set(row)
-    ]
-    return -max(scored)[1] if scored else None

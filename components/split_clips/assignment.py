@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 RESTARTS = 20
 
+_SCARCE = 1e9
+"""Outweighs every deviation."""
+
 Counts = NDArray[np.float64]
 
 
@@ -58,10 +61,17 @@ def _greedy(group_counts: Counts, targets: Counts, order: NDArray[np.int64]) -> 
     bins = np.zeros(len(group_counts), dtype=np.int64)
     missing = targets.copy()
     weight = 1.0 / np.maximum(targets, 1.0)
+    lacking = targets > 0
+    left = (group_counts > 0).sum(axis=0)
     for group in order:
         counts = group_counts[group]
         # (missing - counts)² - missing², per class, relative to the target
         change = ((counts * counts - 2.0 * counts * missing) * weight).sum(axis=1)
+        # a class with no more groups than bins that lack it must go to one of those
+        scarce = (counts > 0) & (left <= lacking.sum(axis=0))
+        change -= _SCARCE * (lacking & scarce).sum(axis=1)
         bins[group] = int(np.argmin(change))
         missing[bins[group]] -= counts
+        lacking[bins[group]] &= counts == 0
+        left -= counts > 0
     return bins

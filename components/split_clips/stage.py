@@ -169,10 +169,12 @@ def _refuse_missing(
     for column, name in enumerate(classes):
         if missing := [part for part in asked if not table[name][part]]:
             have, groups = int(counts[:, column].sum()), int((counts[:, column] > 0).sum())
+            fix = f"it needs clips of at least {needed} groups, {needed - groups} more"
+            if groups >= needed:
+                fix = "no arrangement of them was found; try another seed, smaller groups or parts"
             problems.append(
-                f"class {name!r} is missing from {' and '.join(missing)}: it has {have} usable "
-                f"clips in {groups} groups, and needs clips in at least {needed} groups "
-                f"({max(needed - groups, 1)} more), smaller groups, or smaller parts"
+                f"class {name!r} is missing from {' and '.join(missing)}: "
+                f"it has {have} usable clips in {groups} groups; {fix}"
             )
     if problems:
         raise InputError("cannot split:\n" + "\n".join(f"  - {line}" for line in problems))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,13 +38,8 @@ def reach(uri: str) -> None:
     """
     storage = open_storage(uri)
     if not is_s3(uri):
-        folder = Path(storage.uri)
-        while not folder.exists():
-            folder = folder.parent
-        if not folder.is_dir():
-            raise InputError(f"{folder} is a file; a folder is needed")
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise InputError(f"this user may not write into {folder}")
+        if problem := files.place_problem(Path(storage.uri)):
+            raise InputError(problem)
         return
     try:
         storage.check()

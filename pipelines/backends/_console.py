@@ -13,12 +13,12 @@ class Console:
     """Renders events on a terminal (colours, a live line) or as plain log lines elsewhere."""
 
     def __init__(self, steps: list[str], stream: TextIO = sys.stderr) -> None:
-        self._steps = steps
+        self._total = len(steps)
+        self._started = 0
         self._stream = stream
         self._live = stream.isatty()
         self._line_open = False
         self._last_progress = 0.0
-        self._step = ""
         self._began = 0.0
 
     def say(self, text: str) -> None:
@@ -28,8 +28,9 @@ class Console:
 
     def step_started(self, step: str) -> None:
         """A step has been handed to a process."""
-        self._step, self._began, self._last_progress = step, time.monotonic(), 0.0
-        self.say(f"{self._bold(f'[{self._number(step)}]')} {self._bold(step)}")
+        self._began, self._last_progress = time.monotonic(), 0.0
+        self._started += 1
+        self.say(self._bold(f"[{self._started}/{self._total}] {step}"))
 
     def step_ended(self, step: str, status: str) -> float:
         """A step is done (`finished` or `reused`) or has failed; returns its seconds."""
@@ -72,9 +73,6 @@ class Console:
         if self._line_open:
             print("\r\x1b[2K", end="", file=self._stream)
             self._line_open = False
-
-    def _number(self, step: str) -> str:
-        return f"{self._steps.index(step) + 1}/{len(self._steps)}" if step in self._steps else "?"
 
     def _bold(self, text: str) -> str:
         return f"\x1b[1m{text}\x1b[0m" if self._live else text

@@ -65,7 +65,10 @@ class Follower:
         if self._failure:
             self._console.say(str(self._failure["message"]))
         else:
-            self._console.say("last lines of its log:")
+            self._console.say(
+                "it did not say why; if the log ends abruptly, its process was killed from outside "
+                "or for lack of memory. Last lines of the log:"
+            )
             self._console.say("\n".join(f"  | {line}" for line in self._tail))
         self._console.say(f"whole log: {self._folder.log(self._step or 'run')}")
 
@@ -87,6 +90,8 @@ class Follower:
         if kind == "state":
             if event["status"] == "failed":
                 self._failure = event
+            elif event["status"] == "started":
+                self._tail.clear()  # up to here it was kfp's
             elif event["status"] in ("reused", "finished"):
                 self._status = event["status"]
             if "key" in event:

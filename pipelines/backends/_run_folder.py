@@ -13,7 +13,7 @@ from typing import Any
 
 from components import __version__
 from components.core import files
-from components.core.errors import InputError, SettingsError
+from components.core.errors import InputError, ProblemsError, SettingsError
 from components.core.lifetime import is_alive
 from components.core.state import default_root
 
@@ -34,8 +34,9 @@ class RunFolder:
         Raises:
             InputError: the folder holds something already.
         """
-        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        path = (output or Path("runs") / f"{pipeline}-{stamp}").absolute()
+        run_id = uuid.uuid4().hex
+        stamp = f"{datetime.now():%Y%m%d-%H%M%S}-{run_id[:4]}"
+        path = _absolute(output or Path("runs") / f"{pipeline}-{stamp}")
         if (path / RECORD).exists():
             raise InputError(
                 f"{path} holds a run already; add --resume to continue it, "
@@ -45,10 +46,10 @@ class RunFolder:
             raise InputError(f"{path} is not an empty folder; choose another --output")
         record = {
             "pipeline": pipeline,
-            "run_id": uuid.uuid4().hex,
+            "run_id": run_id,
             "version": __version__,
             "cwd": os.getcwd(),
-            "state_dir": str(state_dir.absolute() if state_dir else default_root()),
+            "state_dir": str(_absolute(state_dir or default_root())),
             "created": datetime.now().isoformat(timespec="seconds"),
             "status": "new",
             "given": {},
@@ -64,7 +65,7 @@ class RunFolder:
         Raises:
             InputError: there is no such run, or it is one of another pipeline.
         """
-        path = output.absolute() if output else _newest(pipeline)
+        path = _absolute(output) if output else _newest(pipeline)
         try:
             record = json.loads((path / RECORD).read_text(encoding="utf-8"))
         except OSError:
@@ -77,6 +78,21 @@ class RunFolder:
         if record["pipeline"] != pipeline:
             raise SettingsError([f"{path} is a run of {record['pipeline']}, not of {pipeline}"])
         return cls(path, record)
+
+    def check_places(self) -> None:
+        """Makes sure that run folder and state directory can be written; creates nothing.
+
+        Raises:
+            ProblemsError: with each that cannot.
+        """
+        places = {"--output": self.path, "--state-dir": Path(self.record["state_dir"])}
+        problems = [
+            InputError(f"{option}: {problem}")
+            for option, place in places.items()
+            if (problem := files.place_problem(place))
+        ]
+        if problems:
+            raise ProblemsError(problems, "the places to write to")
 
     def log(self, step: str) -> Path:
         """The log file of one step."""
@@ -124,6 +140,10 @@ class RunFolder:
             yield
         finally:
             owner.unlink(missing_ok=True)
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path.expanduser()))
 
 
 def _newest(pipeline: str) -> Path:

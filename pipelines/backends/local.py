@@ -17,12 +17,14 @@ from types import FrameType
 from typing import Any
 
 from components.core import files
-from components.core.lifetime import GRACE_SECONDS, PARENT_VARIABLE
+from components.core.lifetime import GRACE_SECONDS, PARENT_VARIABLE, is_alive
 from pipelines import catalog, plan
 from pipelines.backends import Request
 from pipelines.backends._console import Console
 from pipelines.backends._follow import Follower
 from pipelines.backends._run_folder import RunFolder
+
+_SCRATCH = "trainyard-"
 
 RUN_DEFAULTS = {"repository": "model_repository"}
 """Parameters that, unset, get a place inside the run folder."""
@@ -57,7 +59,8 @@ class LocalBackend:
             return 0
         folder.save(status="stopped" if code in (130, 143) else "failed")
         follower.explain(code)
-        console.say(f"\nto continue where it stopped:\n  {resume_command(folder)}")
+        how = "to continue where it stopped (key=value changes a parameter):"
+        console.say(f"\n{how}\n  {resume_command(folder)}")
         return code
 
     def _prepare(self, request: Request) -> tuple[RunFolder, list[str]]:
@@ -65,6 +68,7 @@ class LocalBackend:
             folder = RunFolder.reopen(request.pipeline, request.output)
         else:
             folder = RunFolder.plan(request.pipeline, request.output, request.state_dir)
+        folder.check_places()
         given = {**folder.record["given"], **request.values}
         described = plan.read(catalog.load(request.pipeline))
         with _in_directory(folder.record["cwd"]):
@@ -209,7 +213,11 @@ def _python3_folder(scratch: Path) -> str:
 def _short_temporary_folder() -> Iterator[Path]:
     """kfp leaves a temporary folder per step; here they vanish with the run. Sockets lie in it
     too, so its path has to be short."""
-    path = Path(tempfile.mkdtemp(prefix="trainyard-"))
+    for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*-*"):
+        owner = left.name.removeprefix(_SCRATCH).partition("-")[0]
+        if owner.isdigit() and not is_alive(int(owner)):  # its run was killed
+            shutil.rmtree(left, ignore_errors=True)
+    path = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-"))
     try:
         yield path
     finally:
@@ -237,7 +245,8 @@ def _show_results(folder: RunFolder, console: Console, seconds: float) -> None:
         console.say(f"report:           {copy}")
     repository = folder.record["parameters"].get("repository")
     if repository:
-        console.say(f"model repository: {repository}")
+        place = repository if "://" in repository else Path(folder.record["cwd"], repository)
+        console.say(f"model repository: {place}")
     console.say(f"all outputs:      {folder.path / 'outputs'}")
 
 

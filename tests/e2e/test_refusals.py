@@ -126,3 +126,12 @@ def test_full_disk_during_extraction(tmp_path: Path, clips: Path, small_volume: 
     assert "space" in done.stderr
     assert "Traceback" not in done.stderr
     assert snapshot(small_volume / "clips") == before
+
+
+def test_places_that_cannot_be_written(tmp_path: Path, clips: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    arguments = [f"source={clips}", "--output", "file/out", "--state-dir", "file/state"]
+    text = refused(tmp_path, *arguments, code=3)
+    assert "--output: " in text
+    assert "--state-dir: " in text
+    assert "is a file" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 from dataclasses import asdict, dataclass, field
@@ -50,7 +51,10 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> None:
     """Replaces the file by `snapshot`; the old one stays until the new one is on the disk."""
     content = {"format": FORMAT, **vars(snapshot), "position": asdict(snapshot.position)}
     with files.atomic_path(path) as temporary, open(temporary, "wb") as file:
-        torch.save(content, file)
+        # In memory first: torch's own writer reports a full disk as an unexpected position.
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        file.write(buffer.getbuffer())
         file.flush()
         os.fsync(file.fileno())
     _sync_folder(path.parent)

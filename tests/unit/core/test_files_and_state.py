@@ -109,3 +109,21 @@ def test_a_second_process_is_refused_and_told_who_works_there(
     began = time.monotonic()
     with directory.locked():
         assert time.monotonic() - began < 1
+
+
+def test_a_place_that_cannot_be_written_is_known_before_it_is_needed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    assert files.place_problem(tmp_path / "new" / "deep") == ""
+    assert "is a file" in files.place_problem(tmp_path / "file" / "deep")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_full_volume_while_publishing_is_named_and_leaves_nothing(
+    tmp_path: Path, small_volume: Path
+) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "big").write_bytes(bytes(30_000_000))
+    with pytest.raises(OutOfSpaceError, match="no space left"):
+        with files.full_disk_named(tmp_path):
+            files.publish(tmp_path / "source", small_volume / "target")
+    assert os.listdir(small_volume) == []

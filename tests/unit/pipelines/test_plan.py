@@ -25,6 +25,7 @@ def test_values_come_back_typed_and_complete(described: plan.Plan) -> None:
     assert isinstance(values["epochs"], int)
     assert values["learning_rate"] == 0.001
     assert set(values) == set(described.parameters)
+    assert next(iter(values)) == "source"
 
 
 def test_mistakes_of_all_stages_come_together(described: plan.Plan) -> None:

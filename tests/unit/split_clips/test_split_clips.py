@@ -88,10 +88,20 @@ def test_rare_class_reaches_every_part(tmp_path: Path) -> None:
 
 
 def test_class_missing_from_a_part_is_refused_with_what_it_needs(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"'rare' is missing from .*2 usable.*at least 3 groups"):
+    with pytest.raises(
+        InputError, match=r"'rare' is missing from .*2 usable.*at least 3 groups, 1 more"
+    ):
         run(tmp_path, make_clips({"common": 50, "rare": 2, "single": 1}))
     with pytest.raises(InputError, match="'single'"):
         run(tmp_path, make_clips({"common": 50, "rare": 2, "single": 1}))
+
+
+def test_as_many_mixed_groups_as_parts_are_enough(tmp_path: Path) -> None:
+    mixed = make_clips({"a": 6, "b": 6})
+    clips = [clip.model_copy(update={"group": f"g{int(clip.id[-5]) % 3}"}) for clip in mixed.clips]
+    split = run(tmp_path, ClipDataset.create(mixed.classes, clips))
+    for row in split.counts.values():
+        assert row == {"train": 2, "val": 2, "test": 2}
 
 
 def test_unusable_clips_are_left_out(tmp_path: Path) -> None:
