@@ -182,16 +182,22 @@ def _stoppable() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, STOP_AGAIN_SECONDS)
         raise StoppedError("stopped by SIGTERM; run the same command again to resume")
 
+    def unraisable(dropped: sys.UnraisableHookArgs) -> None:
+        if not isinstance(dropped.exc_value, StoppedError):
+            hook(dropped)
+
     numbers = (signal.SIGTERM, signal.SIGALRM)
     try:
         previous = {number: signal.signal(number, handle) for number in numbers}
     except ValueError:  # not the main thread: whoever owns it handles signals
         yield
         return
+    hook, sys.unraisablehook = sys.unraisablehook, unraisable
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.unraisablehook = hook
         for number, handler in previous.items():
             signal.signal(number, handler)
 

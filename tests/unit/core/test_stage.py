@@ -210,7 +210,6 @@ def test_events_survive_the_way_through_a_log_line(capsys: pytest.CaptureFixture
     json.loads(line.partition(events.MARK)[2])
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_stop_that_a_destructor_swallows_is_raised_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
