@@ -40,7 +40,6 @@ class Job:
     work: Path
     """Scratch that survives kills and restarts with the same key; for resuming."""
     report: Reporter
-    run_id: str = ""
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Output name → finite scalars to show in the Kubeflow UI."""
 
@@ -91,8 +90,8 @@ class Stage(Generic[S]):
             "inputs": {name: base.fingerprint(path) for name, path in resolved.items()},
         }
         state = StateDir(state_root or default_root(), self.name, identity)
-        run_id = os.environ.get("TRAINYARD_RUN_ID", "")
-        token = (run_id or _timestamp()) if self.external else "result"
+        run = os.environ.get("TRAINYARD_RUN_ID") or _timestamp()
+        token = run if self.external else "result"
         with files.full_disk_named(state.path), state.locked(report.message), _stoppable():
             result = state.result(token)
             if result:
@@ -102,7 +101,7 @@ class Stage(Generic[S]):
                 if problems := self.check(settings):
                     raise ProblemsError(problems, self.name)
                 report.state("started", key=state.key)
-                result = self._run(settings, resolved, state, token, report, run_id)
+                result = self._run(settings, resolved, state, token, report)
             metadata = _read_metadata(result)
             for name in self.outputs:
                 if name in outputs and (result / name).exists():
@@ -117,12 +116,11 @@ class Stage(Generic[S]):
         state: StateDir,
         token: str,
         report: Reporter,
-        run_id: str,
     ) -> Path:
         began = time.monotonic()
         with state.new_result(token) as folder:
             places = {name: folder / name for name in self.outputs}
-            job = Job(inputs, places, state.work, report, run_id)
+            job = Job(inputs, places, state.work, report)
             self.function(settings, job)
             files.write_json(folder / "metadata.json", job.metadata)
         report.state("finished", seconds=round(time.monotonic() - began, 3))
@@ -158,15 +156,11 @@ def reported_failure(report: Reporter) -> Iterator[None]:
         yield
     except (TrainyardError, StoppedError) as error:
         report.state("failed", message=str(error), exit_code=error.exit_code)
-        raise SystemExit(_exit_with(error)) from None
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         report.state("failed", message="interrupted", exit_code=130)
         raise SystemExit(130) from None
-
-
-def _exit_with(error: TrainyardError | StoppedError) -> int:
-    print(f"error: {error}", file=sys.stderr, flush=True)
-    return error.exit_code
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from components.core.events import LOG_SECONDS, progress_line
 class Console:
     """Renders events on a terminal (colours, a live line) or as plain log lines elsewhere."""
 
-    def __init__(self, steps: list[str], stream: TextIO = sys.stderr) -> None:
-        self._total = len(steps)
+    def __init__(self, steps: int, stream: TextIO = sys.stderr) -> None:
+        self._total = steps
         self._started = 0
         self._stream = stream
         self._live = stream.isatty()

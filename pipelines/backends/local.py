@@ -39,13 +39,13 @@ class LocalBackend:
         Raises:
             SettingsError, InputError: everything that is wrong with the request.
         """
-        folder, _ = self._prepare(request)
+        folder = self._prepare(request)
         return {**folder.record, "folder": str(folder.path)}
 
     def run(self, request: Request) -> int:
         """Runs the pipeline to its end; 0 on success, else the failed step's exit code."""
-        folder, steps = self._prepare(request)
-        console = Console(steps)
+        folder = self._prepare(request)
+        console = Console(len(folder.record["plan"]))
         with folder.in_use():
             console.say(f"run folder: {folder.path}\nwork kept for resuming: {_state_dir(folder)}")
             began = time.monotonic()
@@ -63,7 +63,7 @@ class LocalBackend:
         console.say(f"\n{how}\n  {resume_command(folder)}")
         return code
 
-    def _prepare(self, request: Request) -> tuple[RunFolder, list[str]]:
+    def _prepare(self, request: Request) -> RunFolder:
         if request.resume:
             folder = RunFolder.reopen(request.pipeline, request.output)
         else:
@@ -76,7 +76,7 @@ class LocalBackend:
             described.check(values)
         steps = [step.stage.name for step in described.steps]
         folder.record.update(given=given, parameters=values, plan=steps)
-        return folder, steps
+        return folder
 
 
 class _Supervisor:

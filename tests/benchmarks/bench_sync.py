@@ -117,7 +117,7 @@ def repeat(server: S3Server, work: Path) -> bool:
 
 def report(name: str, ratio: float, target: float, at_most: bool = False, **more: float) -> bool:
     met = ratio < target if at_most else ratio >= target
-    record = {"name": name, "ratio": round(ratio, 3), "target": target, "met": met, **more}
+    record = {"name": name, "ratio": round(ratio, 3), "target": target, "ok": met, **more}
     print(json.dumps(record), flush=True)
     return met
 
