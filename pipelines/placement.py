@@ -31,6 +31,17 @@ class Placement:
     """False for steps that touch the outside world: KFP must not skip them."""
 
 
+PLACEMENTS = {
+    "dataset_sync": Placement(cpu="4", memory="8Gi", s3=True, cached=False),
+    "split_clips": Placement(cpu="1", memory="2Gi"),
+    "frame_extraction": Placement(cpu="8", memory="8Gi"),
+    "train_video": Placement(cpu="8", memory="32Gi", gpus=1, shared_memory="8Gi"),
+    "evaluate_clips": Placement(cpu="8", memory="16Gi", shared_memory="4Gi"),
+    "triton_publish": Placement(cpu="2", memory="8Gi", s3=True, cached=False),
+}
+"""Stage → what it asks for unless a project or a user says otherwise."""
+
+
 def place(task: Any, placement: Placement) -> Any:
     """Applies a placement to a KFP task and returns the task."""
     task.set_cpu_request(placement.cpu).set_cpu_limit(placement.cpu)

@@ -13,10 +13,13 @@ from components.dataset_sync.stage import STAGE
 def dataset_sync(
     source: str,
     clips: Output[Dataset],
+    layout: str = "folders",
     extensions: list[str] = [],  # noqa: B006
     class_rule: str = "folder",
     ignore_folders: list[str] = [],  # noqa: B006
     groups: str = "",
+    segments: str = "",
+    frame_rate: float = 30.0,
     mirror: bool = False,
     max_bad_fraction: float = 0.05,
     workers: int = 0,

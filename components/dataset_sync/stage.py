@@ -37,6 +37,11 @@ class SyncSettings(Settings):
         min_length=1,
         description="Folder or s3://bucket/prefix that holds one folder of clips per class",
     )
+    layout: Literal["folders", "tinyvirat"] = Field(
+        "folders",
+        description="How the source is arranged: 'folders', one per class, or 'tinyvirat', as "
+        "TinyVIRAT is published (tiny_train.json, tiny_test.json, classes.txt, videos/)",
+    )
     extensions: list[str] = Field(
         [],
         description="File extensions of videos; other files are ignored. Empty for the usual ones: "
@@ -52,6 +57,17 @@ class SyncSettings(Settings):
         "",
         description="CSV file (path or s3://bucket/key) with the columns clip (<folder>/<file>) "
         "and group; clips of one group, such as one recording, are never split apart",
+    )
+    segments: str = Field(
+        "",
+        description="CSV file (path or s3://bucket/key) with the columns clip, start, end "
+        "(seconds) and label; clips named there have the labels of their segments instead of their folder's",
+    )
+    frame_rate: float = Field(
+        30.0,
+        gt=0,
+        le=1000,
+        description="Frames per second of clips that lie there as pictures (layout tinyvirat)",
     )
     mirror: bool = Field(
         False, description="Also remove clips that the source has no more; otherwise they stay"

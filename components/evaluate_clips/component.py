@@ -19,6 +19,8 @@ def evaluate_clips(
     confusion: Output[ClassificationMetrics],
     report: Output[HTML],
     part: str = "test",
+    checkpoints: str = "",
+    select_by: str = "macro_f1",
     threshold: str = "tuned",
     top_k: int = 5,
     views: int = 1,
@@ -26,7 +28,11 @@ def evaluate_clips(
     confidence: float = 0.95,
     baseline: bool = True,
     mistakes: int = 12,
+    resizer_samples: int = 4,
+    sample_clips: list[str] = [],  # noqa: B006
+    array_names: list[str] = [],  # noqa: B006
     seed: int = 0,
+    device: str = "auto",
     batch_size: int = 8,
     workers: int = 0,
 ) -> None:

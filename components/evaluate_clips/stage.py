@@ -8,7 +8,7 @@ tells; and one self-contained report.html.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -23,6 +23,17 @@ class EvaluateSettings(Settings):
     """Settings of `evaluate_clips`."""
 
     part: str = Field("test", description="Part of the split to evaluate: train, val or test")
+    checkpoints: str = Field(
+        "",
+        description="Kept checkpoints to compare on the validation part: '' none (the model "
+        "itself is evaluated), 'all', epochs such as 5-30:5,40, or optimizer steps such as "
+        "step 1000-3000. The best one by select_by is then evaluated",
+    )
+    select_by: Literal["macro_f1", "micro_f1", "samples_f1", "accuracy"] = Field(
+        "macro_f1",
+        description="Validation figure that selects among the checkpoints; accuracy is the share "
+        "of clips whose labels are all right",
+    )
     threshold: str = Field(
         TUNED,
         description=(
@@ -40,7 +51,25 @@ class EvaluateSettings(Settings):
         True, description="Also train a classifier on one still frame per clip, for comparison"
     )
     mistakes: int = Field(12, ge=0, description="Worst mistakes shown as frames in the report")
+    resizer_samples: int = Field(
+        4,
+        ge=0,
+        description="Random validation clips shown before and after the resizer network, if the "
+        "model has one",
+    )
+    sample_clips: list[str] = Field(
+        [], description="Ids of the clips to show before and after the resizer instead"
+    )
+    array_names: list[str] = Field(
+        [],
+        description="Other names for the array files, such as confusion=resizer_confusion.npy",
+    )
     seed: int = Field(0, ge=0, description="Seed of everything that is random")
+    device: str = Field(
+        "auto",
+        description="auto (a GPU if there is one), cpu, cuda or cuda:<number>",
+        json_schema_extra=RUNTIME,
+    )
     batch_size: int = Field(
         8, ge=1, description="Clips per run of the model", json_schema_extra=RUNTIME
     )

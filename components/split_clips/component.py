@@ -16,6 +16,8 @@ def split_clips(
     train_size: float = 0.0,
     val_size: float = 0.15,
     test_size: float = 0.15,
+    published_test: bool = True,
+    allow_missing: bool = False,
     folds: int = 0,
     fold: int = 0,
     seed: int = 0,

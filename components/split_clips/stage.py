@@ -39,6 +39,15 @@ class SplitSettings(Settings):
         ge=0,
         description="Test part: fraction (< 1) or clips per class; not used when folds is set",
     )
+    published_test: bool = Field(
+        True,
+        description="Keep the test part that the source itself names, where it names one; "
+        "test_size is not used then",
+    )
+    allow_missing: bool = Field(
+        False,
+        description="Accept classes that are too rare to be in every part; they train first",
+    )
     folds: int = Field(0, ge=0, description="Number of cross-validation folds; 0 turns them off")
     fold: int = Field(0, ge=0, description="Which fold is the test part, from 0")
     seed: int = Field(0, ge=0, description="Seed of everything that is random")

@@ -31,6 +31,42 @@ class TrainSettings(Settings):
         description="Side in pixels of the crop that the network sees; 0 for the frame_size that "
         "the frames were extracted with",
     )
+    network: Literal[
+        "i3d",
+        "trilinear",
+        "resizer_2d",
+        "resizer_3d",
+        "stn_resizer_2d",
+        "stn_resizer_3d",
+        "transformer_resizer",
+        "transformer_resizer_3d",
+    ] = Field(
+        "i3d",
+        description="i3d; or I3D behind something that enlarges small clips to target_size: a "
+        "resizer network (resizer_2d, resizer_3d), a spatial transformer and a resizer network "
+        "(stn_resizer_2d, stn_resizer_3d), a resizer network with the transformer inside "
+        "(transformer_resizer, or its earlier form transformer_resizer_3d), or plain "
+        "interpolation (trilinear)",
+    )
+    target_size: int = Field(
+        112, ge=16, le=1024, description="Side in pixels that small clips are enlarged to for I3D"
+    )
+    resblocks: int = Field(
+        1, ge=1, le=16, description="Residual blocks of the resizer network; the study used 1 to 4"
+    )
+    read_at: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description="transformer_resizer: where the transformation is read, from 0 (input) to 8 "
+        "(output)",
+    )
+    apply_at: int = Field(
+        7,
+        ge=0,
+        le=8,
+        description="transformer_resizer: where the transformation is applied; not before read_at",
+    )
     width: float = Field(
         1.0, gt=0, le=4, description="Factor on the channels of every layer; 0.25 suits a laptop"
     )
@@ -40,15 +76,21 @@ class TrainSettings(Settings):
     dropout: float = Field(0.5, ge=0, lt=1, description="Dropout before the last layer")
     pretrained: str = Field(
         "",
-        description="Weights to start from: .pt, .safetensors or a bundle folder; '' starts afresh",
+        description="Weights to start from, of I3D or of the whole network: .pt, .safetensors or "
+        "a bundle folder; '' starts afresh",
+    )
+    pretrained_resizer: str = Field(
+        "",
+        description="Weights of the resizer network to start from: .pt, .safetensors or a bundle "
+        "folder; '' starts afresh",
     )
     freeze: str = Field(
         "",
-        description="What keeps its pretrained weights: '' nothing, 'backbone' all but the last "
-        "layer, or a layer's name such as Mixed_4f: everything up to it",
+        description="What of I3D keeps its pretrained weights: '' nothing, 'backbone' all but the "
+        "last layer, or a layer's name such as Mixed_4f: everything up to it",
     )
     epochs: int = Field(30, ge=1, description="Passes over the training part, at most")
-    batch_size: int = Field(8, ge=1, description="Clips per batch")
+    batch_size: int = Field(8, ge=1, description="Clips per batch, over all GPUs")
     accumulate: int = Field(1, ge=1, description="Batches per optimizer step")
     optimizer: Literal["adamw", "adam", "sgd"] = Field(
         "adamw", description="adamw, adam or sgd (with momentum)"
@@ -62,12 +104,24 @@ class TrainSettings(Settings):
         "the milestones) or constant",
     )
     warmup_epochs: float = Field(1.0, ge=0, description="Epochs over which the rate rises")
-    milestones: list[float] = Field([], description="Epochs at which multistep lowers the rate")
+    milestones: list[float] = Field(
+        [], description="Epochs, or optimizer steps, at which multistep lowers the rate"
+    )
+    milestone_unit: Literal["epoch", "step"] = Field(
+        "epoch", description="What milestones count: epoch, or (optimizer) step"
+    )
     gradient_clip: float = Field(
         0.0, ge=0, description="Largest norm of the gradient; 0 for no limit"
     )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="Share of each target that is spread over all classes"
+    )
+    localisation: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the loss that is on the labels of each frame, for clips with time "
+        "segments (0.5 in the published recipe of I3D on Charades); needs multi_label",
     )
     class_weighting: Literal["", "balanced"] = Field(
         "", description="'balanced' gives rare classes more weight in the loss; '' treats all alike"
@@ -113,6 +167,13 @@ class TrainSettings(Settings):
     device: str = Field(
         "auto",
         description="auto (a GPU if there is one), cpu, cuda or cuda:<number>",
+        json_schema_extra=RUNTIME,
+    )
+    processes: int = Field(
+        0,
+        ge=0,
+        description="Training processes on this machine, one per GPU; 0 for one per visible GPU, "
+        "and a single one on the CPU. Each takes its share of every batch",
         json_schema_extra=RUNTIME,
     )
     workers: int = Field(

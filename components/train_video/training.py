@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import Any, cast
 
 import torch
+from torch import nn
 
 from components.core.artifacts.frames import FrameReader
 from components.core.artifacts.split import Split
 from components.core.cpus import usable_cpus
-from components.core.errors import InputError, SettingsError
-from components.core.models import build
-from components.core.models.i3d import I3D, arguments_for
-from components.core.models.pretrained import load_pretrained
 from components.core.stage import Job
 from components.core.training.classification import ClipClassification, balanced_weights
 from components.core.training.clips import ClipExamples
 from components.core.training.fit import fit
-from components.core.training.freezing import freeze
 from components.core.training.options import FitOptions
-from components.core.training.seeds import WEIGHTS, seed_all
 from components.core.training.views import Augmentation, Window, swap_pairs
 from components.train_video.bundles import Trained, write_bundles
-from components.train_video.checks import Parts, check_inputs, frozen_names
+from components.train_video.checks import Parts, check_inputs
+from components.train_video.networks import architecture_of, make_network
 from components.train_video.stage import TrainSettings
 
 
@@ -36,13 +31,8 @@ def run(settings: TrainSettings, job: Job) -> None:
     size = settings.input_size or reader.index.frame_size
     settings = settings.model_copy(update={"input_size": size})
     parts = check_inputs(settings, reader, split)
-    architecture = {
-        "name": "i3d",
-        "arguments": arguments_for(
-            settings.input_size, len(reader.index.classes), settings.width, settings.dropout
-        ),
-    }
-    network = make_network(settings, architecture, job)
+    architecture = architecture_of(settings, len(reader.index.classes))
+    network = make_network(settings, architecture, job.report)
     train, val = make_examples(settings, reader, parts)
     weights = None
     if settings.class_weighting == "balanced":
@@ -60,30 +50,6 @@ def run(settings: TrainSettings, job: Job) -> None:
     bundle = write_bundles(job.outputs["model"], trained, val, job.report)
     parameters = sum(value.numel() for value in network.parameters())
     job.metadata["model"] = {**bundle.metrics, "epoch": result.best, "parameters": parameters}
-
-
-def make_network(settings: TrainSettings, architecture: dict[str, Any], job: Job) -> I3D:
-    """The network with its first weights: pretrained ones, or random ones fixed by the seed.
-
-    Raises:
-        SettingsError: the pretrained weights do not fit, or `freeze` names no layer.
-    """
-    seed_all(settings.seed, WEIGHTS)
-    network = cast(I3D, build(architecture["name"], **architecture["arguments"]))
-    problems = []
-    if settings.pretrained:
-        try:
-            for note in load_pretrained(network, settings.pretrained):
-                job.report.message(note)
-        except InputError as error:
-            problems.append(f"pretrained: {error}")
-    try:
-        freeze(network, frozen_names(settings.freeze, network))
-    except ValueError as error:
-        problems.append(f"freeze: {error}")
-    if problems:
-        raise SettingsError(problems, "train_video")
-    return network
 
 
 def make_examples(
@@ -109,7 +75,7 @@ def options(settings: TrainSettings) -> FitOptions:
 
 
 def describe(
-    settings: TrainSettings, reader: FrameReader, split: Split, parts: Parts, network: I3D
+    settings: TrainSettings, reader: FrameReader, split: Split, parts: Parts, network: nn.Module
 ) -> str:
     """What is about to be trained, in one line or two."""
     total = sum(value.numel() for value in network.parameters())

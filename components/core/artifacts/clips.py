@@ -51,6 +51,8 @@ class Clip(BaseModel):
     rotation: int = 0
     """Degrees clockwise that a player turns the picture by: 0, 90, 180 or 270."""
     segments: list[Segment] = []
+    part: str = ""
+    """`train` or `test` where the source names the parts; '' where it does not."""
     error: str = ""
     """Why the clip cannot be used; empty for good clips."""
 
@@ -61,7 +63,8 @@ class ClipDataset(Index):
     SCHEMA: ClassVar[str] = "trainyard/clip-dataset"
 
     classes: list[str]
-    """Class names, sorted; the order of every later one-hot vector and model output."""
+    """Class names, sorted or in the source's own order; that of every later one-hot vector and
+    model output."""
     clips: list[Clip]
     source: str = ""
     """Where it was mirrored from (no credentials)."""
@@ -70,7 +73,15 @@ class ClipDataset(Index):
     def create(cls, classes: list[str], clips: list[Clip], source: str = "") -> ClipDataset:
         """Builds the index; the fingerprint covers labels, groups and file contents."""
         content = [
-            [c.id, c.checksum, c.labels, c.group, c.error, [s.model_dump() for s in c.segments]]
+            [
+                c.id,
+                c.checksum,
+                c.labels,
+                c.group,
+                c.error,
+                [s.model_dump() for s in c.segments],
+                c.part,
+            ]
             for c in clips
         ]
         return cls(

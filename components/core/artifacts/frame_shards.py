@@ -16,6 +16,7 @@ import simplejpeg
 from pydantic import BaseModel, ConfigDict
 
 from components.core import files
+from components.core.artifacts.clips import Segment
 from components.core.video.encoded import EncodedClip
 
 SHARD_BYTES = 64 << 20
@@ -41,6 +42,8 @@ class FrameClip(BaseModel):
     """Row of the clip's first frame in `offsets.npy` and `timestamps.npy`."""
     checksum: str
     """SHA-256 (hex) of the stored frames."""
+    segments: list[Segment] = []
+    """Labelled stretches of time, as in the ClipDataset; compare `timestamps.npy`."""
 
 
 class Skipped(BaseModel):

@@ -1,5 +1,6 @@
 """Compiled pipelines: equal to the golden files, and what a cluster needs is in them."""
 
+import importlib
 import inspect
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,13 @@ def test_form_settings_and_components_show_the_same_parameters(name: str) -> Non
     }
     assert set(described.parameters) == set(settings)
     signature = inspect.signature(catalog.load(name).pipeline_func)
+    defaults = importlib.import_module(f"pipelines.projects.{name}").DEFAULTS
+    assert set(defaults) <= set(settings)
     for parameter in described.parameters.values():
         assert parameter.description, parameter.name
         assert parameter.required == settings[parameter.name].is_required()
         if not parameter.required:
-            default = settings[parameter.name].default
+            default = defaults.get(parameter.name, settings[parameter.name].default)
             assert signature.parameters[parameter.name].default == default, parameter.name
             assert parameter.default == default, parameter.name
     for step in described.steps:

@@ -1,0 +1,86 @@
+"""The DAG of every project that trains a clip classifier; projects differ in their defaults."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from kfp import dsl
+
+from components.core.docstrings import documented
+from components.dataset_sync.component import dataset_sync
+from components.dataset_sync.stage import STAGE as SYNC
+from components.evaluate_clips.component import evaluate_clips
+from components.evaluate_clips.stage import STAGE as EVALUATE
+from components.frame_extraction.component import frame_extraction
+from components.frame_extraction.stage import STAGE as EXTRACT
+from components.split_clips.component import split_clips
+from components.split_clips.stage import STAGE as SPLIT
+from components.train_video.component import train_video
+from components.train_video.stage import STAGE as TRAIN
+from components.triton_publish.component import triton_publish
+from components.triton_publish.stage import STAGE as PUBLISH
+from pipelines.placement import PLACEMENTS, place
+
+STAGES = (SYNC, SPLIT, EXTRACT, TRAIN, EVALUATE, PUBLISH)
+COMPONENTS = {
+    "dataset_sync": dataset_sync,
+    "split_clips": split_clips,
+    "frame_extraction": frame_extraction,
+    "train_video": train_video,
+    "evaluate_clips": evaluate_clips,
+    "triton_publish": triton_publish,
+}
+
+
+def video_pipeline(name: str, title: str, summary: str, defaults: Mapping[str, Any]) -> Any:
+    """Makes the pipeline from clips to a published classifier.
+
+    Its parameters are the settings of all its stages, each under its own name; stages that have
+    a setting of the same name share the parameter.
+
+    Args:
+        name: of the module and of the pipeline function.
+        title: shown in the Kubeflow UI.
+        summary: one sentence on what goes in and comes out.
+        defaults: parameters whose default differs from the stage's.
+
+    Raises:
+        ValueError: a default for a parameter that no stage has.
+    """
+    parameters = _parameters(defaults)
+
+    def pipeline(*values: Any) -> None:
+        given = dict(zip(parameters, values, strict=True))
+
+        def step(stage: Any, **inputs: Any) -> Any:
+            settings = {field: given[field] for field in stage.settings.model_fields}
+            return place(COMPONENTS[stage.name](**inputs, **settings), PLACEMENTS[stage.name])
+
+        clips = step(SYNC).outputs["clips"]
+        split = step(SPLIT, clips=clips).outputs["split"]
+        frames = step(EXTRACT, clips=clips).outputs["frames"]
+        model = step(TRAIN, frames=frames, split=split).outputs["model"]
+        evaluation = step(EVALUATE, model=model, frames=frames, split=split).outputs["evaluation"]
+        step(PUBLISH, model=model, evaluation=evaluation)
+
+    pipeline.__name__ = name
+    pipeline.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+    described = documented(*STAGES, summary=summary)(pipeline)
+    return dsl.pipeline(name=name.replace("_", "-"), display_name=title)(described)
+
+
+def _parameters(defaults: Mapping[str, Any]) -> dict[str, inspect.Parameter]:
+    """Parameter by name, those without a default first."""
+    found: dict[str, inspect.Parameter] = {}
+    for stage in STAGES:
+        signature = inspect.signature(COMPONENTS[stage.name].python_func)
+        for field in stage.settings.model_fields:
+            declared = signature.parameters[field]
+            default = defaults.get(field, declared.default)
+            found.setdefault(field, declared.replace(default=default))
+    if unknown := set(defaults) - set(found):
+        raise ValueError(f"no stage has the parameters {', '.join(sorted(unknown))}")
+    required = inspect.Parameter.empty
+    return dict(sorted(found.items(), key=lambda item: item[1].default is not required))
