@@ -61,7 +61,8 @@ class SyncSettings(Settings):
     segments: str = Field(
         "",
         description="CSV file (path or s3://bucket/key) with the columns clip, start, end "
-        "(seconds) and label; clips named there have the labels of their segments instead of their folder's",
+        "(seconds) and label; clips named there have the labels of their segments, not of their "
+        "folder",
     )
     frame_rate: float = Field(
         30.0,
