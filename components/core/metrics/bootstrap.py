@@ -38,8 +38,8 @@ class GroupTables:
 
     sums: NDArray[np.float32]
     """`(G, columns)`: true positives of each class, chosen + positive of each class, rows that
-    are right as a whole, rows; then for multi-label the sum and number of defined samples F1, for
-    single-label the rows right within top-k, if asked for."""
+    are right as a whole, rows; then for multi-label the sum of the rows' F1, for single-label the
+    rows right within top-k, if asked for."""
     classes: int
     multi_label: bool
     top_k: int
@@ -74,9 +74,7 @@ class GroupTables:
         ]
         ranked = not multi_label and scores is not None and 0 < top_k < actual.shape[1]
         if multi_label:
-            per_row = samples_f1(actual, predicted)
-            columns.append(_row_sums(np.nan_to_num(per_row), groups, count))
-            columns.append(_row_sums(~np.isnan(per_row), groups, count))
+            columns.append(_row_sums(samples_f1(actual, predicted), groups, count))
         elif ranked and scores is not None:
             hits = in_top_k(actual.argmax(axis=1), scores, top_k)
             columns.append(_row_sums(hits, groups, count))
@@ -100,7 +98,7 @@ class GroupTables:
         whole = ratio(rest[:, 0], rest[:, 1])
         if self.multi_label:
             values["exact_match"] = whole
-            values["samples_f1"] = ratio(rest[:, 2], rest[:, 3])
+            values["samples_f1"] = ratio(rest[:, 2], rest[:, 1])
         else:
             values["accuracy"] = whole
         if self.top_k:

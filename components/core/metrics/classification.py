@@ -4,7 +4,7 @@ Targets and predictions are boolean `(N, C)` tables with one row per clip and on
 class; a single-label problem has exactly one True per row. A ratio 0/0 (precision of a class
 that is never predicted, F1 of a class that neither occurs nor is predicted) is undefined: NaN
 in arrays, left out of means, and named in `Figures.undefined`. That is scikit-learn's
-`zero_division=np.nan`.
+`zero_division=np.nan`. The one exception is the F1 of a row, see `samples_f1`.
 """
 
 from __future__ import annotations
@@ -82,10 +82,14 @@ def mean_defined(values: Floats, axis: int = -1) -> Floats:
 
 
 def samples_f1(actual: Bools, predicted: Bools) -> Floats:
-    """F1 of each row's label set, `(N,)`; NaN where both sets are empty."""
+    """F1 of each row's label set, `(N,)`.
+
+    Unlike a class, a row without true and chosen labels counts, with 0: so do scikit-learn's
+    default (`zero_division=0`) and published figures, and so every row weighs the same.
+    """
     both = np.count_nonzero(actual & predicted, axis=1)
     sizes = np.count_nonzero(actual, axis=1) + np.count_nonzero(predicted, axis=1)
-    return ratio(2 * both, sizes)
+    return np.nan_to_num(ratio(2 * both, sizes))
 
 
 def figures(

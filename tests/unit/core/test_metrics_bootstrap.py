@@ -34,7 +34,8 @@ def test_a_weighted_sum_of_group_tables_gives_scikit_learns_weighted_figures(lab
     actual, predicted = labels
     if multi_label:
         rng = np.random.default_rng(6)
-        actual, predicted = actual | (rng.random(actual.shape) < 0.2), predicted
+        actual, predicted = actual | (rng.random(actual.shape) < 0.2), predicted.copy()
+        actual[::40] = predicted[::40] = False  # rows without any label
     groups = np.arange(600) // 20
     tables = GroupTables.of(actual, predicted, groups, multi_label=multi_label)
     weights = np.random.default_rng(0).integers(0, 4, size=30)

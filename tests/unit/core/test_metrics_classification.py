@@ -53,9 +53,12 @@ def test_multi_label_figures_equal_scikit_learn(multi):
     actual, scores = multi
     predicted = predict_multi(scores, 0.5)
     ours = figures(actual, predicted, CLASSES, scores, multi_label=True)
-    for average in ("macro", "micro", "samples"):
+    for average in ("macro", "micro"):
         theirs = reference.f1_score(actual, predicted, average=average, zero_division=np.nan)
         assert ours.scalars[f"{average}_f1"] == pytest.approx(theirs, abs=1e-12)
+    assert (~(actual | predicted).any(axis=1)).any()  # 0/0 occurs
+    theirs = reference.f1_score(actual, predicted, average="samples", zero_division=0)
+    assert ours.scalars["samples_f1"] == pytest.approx(theirs, abs=1e-12)
     assert ours.scalars["exact_match"] == reference.accuracy_score(actual, predicted)
     zero = reference.f1_score(actual, predicted, average="macro", zero_division=0)
     assert ours.scalars["macro_f1_all_classes"] == pytest.approx(zero, abs=1e-12)
@@ -134,10 +137,12 @@ def test_micro_roc_lies_on_scikit_learns_and_is_finite(multi):
     assert micro_roc(np.zeros((3, 2), bool), np.zeros((3, 2))) == []
 
 
-def test_samples_f1_is_undefined_where_nothing_is_true_or_chosen():
+def test_a_row_where_nothing_is_true_or_chosen_counts_as_scikit_learn_counts_it():
     actual = np.array([[True, False], [False, False], [True, True]])
     predicted = np.array([[True, True], [False, False], [False, False]])
-    np.testing.assert_allclose(samples_f1(actual, predicted), [2 / 3, np.nan, 0])
+    np.testing.assert_allclose(samples_f1(actual, predicted), [2 / 3, 0, 0])
+    theirs = reference.f1_score(actual, predicted, average="samples")
+    assert samples_f1(actual, predicted).mean() == pytest.approx(theirs)
 
 
 def test_no_rows_give_no_figures_instead_of_nan():
