@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 
 _BUILDERS = {
     "i3d": "components.core.models.i3d:I3D",
+    "resized_i3d": "components.core.models.resized_i3d:resized_i3d",
+    "resizer_2d": "components.core.models.resizer:ResizerMainNetworkV4_2D",
+    "resizer_3d": "components.core.models.resizer:ResizerMainNetworkV4_3D",
+    "spatial_transformer": "components.core.models.spatial_transformer:SpatialTransformer",
+    "transformer_resizer": "components.core.models.transformer_resizer:TransformerWithResizer",
+    "transformer_resizer_3d": "components.core.models.transformer_resizer:TransformerWithResizer3D",
 }
 """Name → `module:callable` that makes the network from keyword arguments."""
 

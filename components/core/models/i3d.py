@@ -70,7 +70,8 @@ class I3D(nn.Module):
     1x1x1 convolution, and a clip's logits are the mean over the windows. `forward` gives exactly
     that, on maps of any size. With `time_window=0` one window spans the whole clip: the plain
     mean, the head of the low-resolution study that fixed the pool to the clip's length. Both
-    agree on maps of one or two steps (clips of up to 16 frames).
+    agree on maps of one or two steps (clips of up to 16 frames). With `over_time="max"` a clip's
+    logits are the largest over the windows instead, as in the published training on time segments.
 
     Args:
         classes: number of outputs.
@@ -80,6 +81,10 @@ class I3D(nn.Module):
         drop_pool_2a: leave out MaxPool3d_2a, so that clips of half the published size (112
             instead of 224 pixels) have the published map sizes from there on.
         time_window: steps of the last map that the head averages at once; 0 means all of them.
+        over_time: how a clip's logits come from those of its windows: "mean" or "max".
+
+    Raises:
+        InputError: another `over_time`.
     """
 
     def __init__(
@@ -90,8 +95,12 @@ class I3D(nn.Module):
         dropout: float = 0.5,
         drop_pool_2a: bool = False,
         time_window: int = 2,
+        over_time: str = "mean",
     ) -> None:
         super().__init__()
+        if over_time not in ("mean", "max"):
+            raise InputError(f"over_time: {over_time!r} is not one of mean, max")
+        self.over_time = over_time
         self.drop_pool_2a = drop_pool_2a
         self.time_window = time_window
         self.in_channels = in_channels
@@ -118,9 +127,12 @@ class I3D(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.logits = Head(channels, classes)
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """Logits of each clip, B x classes."""
-        return self.time_logits(clips).mean(2)
+    def forward(self, clips: Tensor, along_time: bool = False) -> Tensor:
+        """Logits of each clip, B x classes; or `time_logits`, for wrappers that call only this."""
+        logits = self.time_logits(clips)
+        if along_time:
+            return logits
+        return logits.mean(2) if self.over_time == "mean" else logits.amax(2)
 
     def time_logits(self, clips: Tensor) -> Tensor:
         """Logits along time, B x classes x T'; T' = ceil(T / 8) - 1 (at least 1) by default.

@@ -7,6 +7,7 @@ is odd, as TensorFlow defined it and as the published I3D weights were trained.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,6 +23,18 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
+def same_conv3d(conv: nn.Conv3d, x: Tensor) -> Tensor:
+    """The SAME-padded convolution with the weights of `conv`, whose own padding must be 0.
+
+    B x C x T x H x W → ceil(T / stride), and so on.
+    """
+    pads = _pads(x, conv.kernel_size, conv.stride)
+    if all(front == back for front, back in pads):
+        padding = [front for front, _ in pads]  # the convolution pads by itself, without a copy
+        return functional.conv3d(x, conv.weight, conv.bias, conv.stride, padding)
+    return cast(Tensor, conv(_zero_padded(x, pads)))
+
+
 class Unit3d(nn.Module):
     """SAME-padded convolution without bias, batch normalisation, ReLU."""
 
@@ -32,14 +45,7 @@ class Unit3d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """B x C x T x H x W → ceil(T / stride), and so on; never negative."""
-        conv = self.conv3d
-        pads = _pads(x, conv.kernel_size, conv.stride)
-        if all(front == back for front, back in pads):
-            padding = [front for front, _ in pads]  # the convolution pads by itself, without a copy
-            x = functional.conv3d(x, conv.weight, stride=conv.stride, padding=padding)
-        else:
-            x = conv(_zero_padded(x, pads))
-        return functional.relu(self.bn(x), inplace=True)
+        return functional.relu(self.bn(same_conv3d(self.conv3d, x)), inplace=True)
 
 
 class SamePool3d(nn.Module):
