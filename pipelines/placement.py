@@ -1,34 +1,115 @@
-"""What a step asks of the cluster: GPUs, memory, shared memory, credentials, retries.
+"""What a step asks of the cluster: GPUs, memory, shared memory, volumes, credentials, retries.
 
 Everything here concerns where a step runs, never what it computes; the embedded runner ignores it.
+Kubeflow tasks (`place`, below) and plain Jobs (`pipelines.jobs`) are made from the same description.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
 
 from kfp import kubernetes
+
+from components.core.errors import SettingsError
+from components.core.settings import closest, read_file
 
 S3_SECRET = "trainyard-s3"
 S3_VARIABLES = ("TRAINYARD_S3_ENDPOINT", "TRAINYARD_S3_ACCESS_KEY", "TRAINYARD_S3_SECRET_KEY")
 
+GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
+"""Node label that names the GPU model; clusters of long ago have `gpu-type` instead."""
+
+_STRICT = {"extra": "forbid"}
+
+
+@dataclass(frozen=True)
+class Toleration:
+    """A taint of nodes that a pod puts up with."""
+
+    key: str
+    operator: Literal["Exists", "Equal"] = "Exists"
+    value: str = ""
+    effect: Literal["", "NoSchedule", "NoExecute", "PreferNoSchedule"] = ""
+
+    __pydantic_config__ = _STRICT
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A PersistentVolumeClaim that exists already, and where the pod sees it."""
+
+    claim: str
+    path: str
+    sub_path: str = ""
+    read_only: bool = False
+    """Kubeflow tasks cannot ask for it and mount the volume for writing."""
+
+    __pydantic_config__ = _STRICT
+
+
+@dataclass(frozen=True)
+class SecretVariables:
+    """Environment variables whose values a Kubernetes Secret holds; never the values themselves."""
+
+    name: str
+    variables: Mapping[str, str]
+    """Variable → key in the Secret."""
+    optional: bool = False
+    """The pod also starts where there is no such Secret."""
+
+    __pydantic_config__ = _STRICT
+
 
 @dataclass(frozen=True)
 class Placement:
-    """Resources of one step. Memory quantities are Kubernetes ones (`8Gi`)."""
+    """What one step asks for; quantities are Kubernetes ones (`8Gi`). Request and limit are equal:
+    shared clusters demand them close together, and then nothing that was promised is missing."""
 
     cpu: str = "2"
     memory: str = "4Gi"
     gpus: int = 0
     gpu_type: str = "nvidia.com/gpu"
+    """Name of the GPU resource, such as `nvidia.com/mig-1g.10gb`."""
+    gpu_products: tuple[str, ...] = ()
+    """GPU models that will do; empty for any."""
+    gpu_label: str = GPU_PRODUCT_LABEL
     shared_memory: str = ""
-    """Size of /dev/shm, which data loader processes hand their batches through."""
+    """Size of /dev/shm, which data loader processes hand their batches through; part of memory."""
+    ephemeral_storage: str = ""
+    """Disk of the node for temporary files and logs. Kubeflow tasks cannot ask for it."""
+    tolerations: tuple[Toleration, ...] = ()
+    node_labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Further node labels → values that will do."""
+    volumes: tuple[Volume, ...] = ()
+    secrets: tuple[SecretVariables, ...] = ()
     retries: int = 2
+    """Starts after failures; being evicted is none."""
+    deadline: int = 0
+    """Seconds after which the step is ended; 0 for no limit."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    image_pull_secrets: tuple[str, ...] = ()
     s3: bool = False
     """Gets the object store's endpoint and credentials from the Secret `trainyard-s3`."""
     cached: bool = True
     """False for steps that touch the outside world: KFP must not skip them."""
+
+    __pydantic_config__ = _STRICT
+
+    @property
+    def node_affinity(self) -> dict[str, tuple[str, ...]]:
+        """Node label → accepted values, of the GPU models and of everything else."""
+        products = {self.gpu_label: self.gpu_products} if self.gpu_products else {}
+        return {**products, **self.node_labels}
+
+    @property
+    def all_secrets(self) -> tuple[SecretVariables, ...]:
+        """Every Secret, the object store's too."""
+        variables = {variable: variable for variable in S3_VARIABLES}
+        s3 = (SecretVariables(S3_SECRET, variables, optional=True),) if self.s3 else ()
+        return (*s3, *self.secrets)
 
 
 PLACEMENTS = {
@@ -41,9 +122,96 @@ PLACEMENTS = {
 }
 """Stage → what it asks for unless a project or a user says otherwise."""
 
+HOUR = 3600
+
+_JOB = {"ephemeral_storage": "10Gi", "retries": 4, "deadline": 24 * HOUR}
+_ON_PRP: dict[str, dict[str, Any]] = {
+    "train_video": {
+        "cpu": "16",
+        "memory": "48Gi",
+        "gpus": 4,
+        "shared_memory": "16Gi",
+        "deadline": 96 * HOUR,
+    }
+}
+
+PRP_PLACEMENTS = {
+    stage: replace(placement, **{**_JOB, **_ON_PRP.get(stage, {})})
+    for stage, placement in PLACEMENTS.items()
+}
+"""The same for Jobs on PRP: bounded in disk and time, and training on four GPUs of one node."""
+
+
+def read_placements(path: Path | str, defaults: Mapping[str, Placement]) -> dict[str, Placement]:
+    """Reads changes to placements from a YAML file: stage → fields; `all` → fields of every stage.
+
+    Returns:
+        Stage → placement, for every stage of `defaults`.
+
+    Raises:
+        SettingsError: with every unknown stage, unknown field and wrong type.
+    """
+    content = read_file(path)
+    found = [
+        f"{stage}: unknown stage{closest(stage, ['all', *defaults])} (accepted: all, "
+        f"{', '.join(defaults)})"
+        for stage in content
+        if stage not in ("all", *defaults)
+    ]
+    found += [
+        f"{stage}: expected fields such as `gpus: 4`, got {fields!r}"
+        for stage, fields in content.items()
+        if not isinstance(fields, dict)
+    ]
+    if found:
+        raise SettingsError(found, str(path))
+    common = content.get("all", {})
+    changed = {stage: {**common, **content.get(stage, {})} for stage in defaults}
+    placements = {}
+    for stage, fields in changed.items():
+        try:
+            placements[stage] = change(defaults[stage], fields)
+        except SettingsError as error:
+            found += [f"{stage}.{problem}" for problem in error.problems]
+    if found:
+        raise SettingsError(found, str(path))
+    return placements
+
+
+def change(placement: Placement, fields: Mapping[str, Any]) -> Placement:
+    """The placement with some fields replaced, their types checked.
+
+    Raises:
+        SettingsError: with every unknown field and wrong type.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    known = {name: getattr(placement, name) for name in Placement.__dataclass_fields__}
+    numbers = ("cpu", "memory", "shared_memory", "ephemeral_storage")
+    given = {
+        name: str(value) if name in numbers and type(value) in (int, float) else value
+        for name, value in fields.items()
+    }
+    try:
+        return TypeAdapter(Placement).validate_python({**known, **given})
+    except ValidationError as error:
+        raise SettingsError(
+            [_described(problem) for problem in error.errors(include_url=False)], "the placement"
+        ) from None
+
+
+def _described(problem: Any) -> str:
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"{name}: unknown field{closest(name, Placement.__dataclass_fields__)}"
+    return f"{name}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}"
+
 
 def place(task: Any, placement: Placement) -> Any:
-    """Applies a placement to a KFP task and returns the task."""
+    """Applies a placement to a KFP task and returns the task.
+
+    kfp-kubernetes 2.17 can ask neither for ephemeral storage nor for read-only volumes.
+    """
     task.set_cpu_request(placement.cpu).set_cpu_limit(placement.cpu)
     task.set_memory_request(placement.memory).set_memory_limit(placement.memory)
     if placement.gpus:
@@ -55,7 +223,35 @@ def place(task: Any, placement: Placement) -> Any:
         kubernetes.empty_dir_mount(
             task, "dshm", "/dev/shm", medium="Memory", size_limit=placement.shared_memory
         )
-    if placement.s3:
-        keys = {variable: variable for variable in S3_VARIABLES}
-        kubernetes.use_secret_as_env(task, S3_SECRET, keys, optional=True)
+    for volume in placement.volumes:
+        kubernetes.mount_pvc(task, volume.claim, volume.path, sub_path=volume.sub_path)
+    for secret in placement.all_secrets:
+        keys = {key: variable for variable, key in secret.variables.items()}
+        kubernetes.use_secret_as_env(task, secret.name, keys, optional=secret.optional)
+    _choose_nodes(task, placement)
+    for key, value in placement.labels.items():
+        kubernetes.add_pod_label(task, key, value)
+    if placement.image_pull_secrets:
+        kubernetes.set_image_pull_secrets(task, list(placement.image_pull_secrets))
+    if placement.deadline:
+        kubernetes.set_timeout(task, placement.deadline)
     return task
+
+
+def _choose_nodes(task: Any, placement: Placement) -> None:
+    if affinity := placement.node_affinity:
+        kubernetes.add_node_affinity(
+            task,
+            match_expressions=[
+                {"key": label, "operator": "In", "values": list(values)}
+                for label, values in affinity.items()
+            ],
+        )
+    for toleration in placement.tolerations:
+        kubernetes.add_toleration(
+            task,
+            key=toleration.key,
+            operator=toleration.operator,
+            value=toleration.value or None,
+            effect=toleration.effect or None,
+        )

@@ -13,6 +13,9 @@ from components.core.errors import ProblemsError, SettingsError, TrainyardError
 from components.core.settings import Settings, build, closest, problems
 from components.core.stage import Stage
 
+_SHOWN_ONLY = ("system.Metrics", "system.ClassificationMetrics")
+"""Artifact types that Kubeflow keeps as metadata; no file is written for them."""
+
 REQUIRED_MODULES = {"data": ("av", "minio", "simplejpeg"), "torch": ("torch", "lightning", "onnx")}
 """Image (and extra) → modules that show whether it is installed here."""
 
@@ -29,6 +32,10 @@ class Step:
     """Setting name → the pipeline parameter it takes its value from."""
     constants: Mapping[str, Any]
     """Setting name → value fixed by the pipeline."""
+    artifacts: Mapping[str, tuple[str, str]]
+    """Input name → the task and the output of it that it takes."""
+    outputs: tuple[str, ...]
+    """Outputs that are written; the others exist in the Kubeflow UI only."""
     after: tuple[str, ...]
     """Tasks it waits for."""
 
@@ -123,8 +130,9 @@ def read(pipeline: Any) -> Plan:
     executors = spec["deploymentSpec"]["executors"]
     steps = []
     for task in _in_order(tasks):
-        label = spec["components"][tasks[task]["componentRef"]["name"]]["executorLabel"]
-        steps.append(_step(task, tasks[task], executors[label]["container"]))
+        component = spec["components"][tasks[task]["componentRef"]["name"]]
+        container = executors[component["executorLabel"]]["container"]
+        steps.append(_step(task, tasks[task], component, container))
     return Plan(pipeline.pipeline_func.__name__, tuple(steps), parameters)
 
 
@@ -158,10 +166,17 @@ def _parameter(name: str, declared: Mapping[str, Any]) -> Parameter:
     )
 
 
-def _step(task: str, declared: Mapping[str, Any], container: Mapping[str, Any]) -> Step:
+def _step(
+    task: str,
+    declared: Mapping[str, Any],
+    component: Mapping[str, Any],
+    container: Mapping[str, Any],
+) -> Step:
     arguments = container["args"]
     function = arguments[arguments.index("--function_to_execute") + 1]
     inputs = declared.get("inputs", {}).get("parameters", {})
+    taken = declared.get("inputs", {}).get("artifacts", {})
+    written = component.get("outputDefinitions", {}).get("artifacts", {})
     image = str(container["image"]).rpartition("/")[2].partition(":")[0].removeprefix("trainyard-")
     return Step(
         task=task,
@@ -177,6 +192,15 @@ def _step(task: str, declared: Mapping[str, Any], container: Mapping[str, Any]) 
             for name, source in inputs.items()
             if "runtimeValue" in source
         },
+        artifacts={
+            name: (source["producerTask"], source["outputArtifactKey"])
+            for name, source in ((n, s["taskOutputArtifact"]) for n, s in taken.items())
+        },
+        outputs=tuple(
+            name
+            for name, output in written.items()
+            if output["artifactType"]["schemaTitle"] not in _SHOWN_ONLY
+        ),
         after=tuple(declared.get("dependentTasks", ())),
     )
 
