@@ -1,4 +1,4 @@
-"""Our copy of a source: files named by their checksum, and a journal of which clip is which.
+"""Our copy of a source: files named by their checksum, and a journal of which file is which.
 
 objects/<xx>/<sha256>   complete files, read-only, never changed
 staging/                transfers in progress, cleared at the start
@@ -14,28 +14,66 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from components import __version__
 from components.core import files
 from components.core.errors import StoppedError
-from components.core.storage import ChangedError, Item, Storage
+from components.core.storage import ChangedError, Item, Received
 from components.core.storage.base import stop_if
+
+
+class Source(Protocol):
+    """Where items come from: a storage, or something that makes files out of what it holds."""
+
+    def get(self, item: Item, destination: Path, stopped: Callable[[], bool]) -> Received:
+        """See `Storage.get`."""
+
+
+@dataclass(frozen=True)
+class Assembled(Received):
+    """What a source wrote that made one file out of several."""
+
+    filled: int = 0
+    """Frames that repeat another, because theirs is missing or damaged."""
+    damaged: int = 0
+    """Of those, the damaged ones."""
+    error: str = ""
+    """Why no clip could be made; then the file is empty."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A mirrored clip."""
+    """A mirrored file."""
 
     size: int
-    """Bytes."""
+    """`Item.size`: bytes in the source."""
     tag: str
     """`Item.tag` of the version that was transferred."""
     sha256: str
+    stored: int = -1
+    """Bytes of our file; -1 where they are those of the source."""
+    filled: int = 0
+    damaged: int = 0
+    error: str = ""
+    """See `Assembled`."""
+
+    @property
+    def bytes(self) -> int:
+        """Size of our file."""
+        return self.size if self.stored < 0 else self.stored
+
+    @classmethod
+    def of(cls, item: Item, received: Received) -> Record:
+        """The record of an item that was just received."""
+        if not isinstance(received, Assembled):
+            return cls(item.size, item.tag, received.sha256)
+        made = {name: value for name, value in vars(received).items() if name != "size"}
+        return cls(item.size, item.tag, stored=received.size, **made)
 
 
 class Mirror:
@@ -50,6 +88,9 @@ class Mirror:
                 takes the mirror as it is, for looking at it only.
         """
         self.clips: dict[str, Record] = {}
+        """Name in the source → what of it is here."""
+        self.about: dict[str, dict[str, Any]] = {}
+        """Clip → what its layout will want to know when the source says it no more."""
         self.probes: dict[str, dict[str, Any]] = {}
         """SHA-256 → what was found in the file (fields of `core.video.probe.Probe`)."""
         self.source = ""
@@ -60,6 +101,7 @@ class Mirror:
         if source and self.source != source:
             self.source = source
             self.clips.clear()
+            self.about.clear()
             self._mended = False
 
     def file(self, sha256: str) -> Path:
@@ -93,7 +135,7 @@ class Mirror:
         return len(wanted) - len(missing)
 
     def fetch(
-        self, storage: Storage, items: Iterable[Item], connections: int
+        self, source: Source, items: Iterable[Item], connections: int
     ) -> Iterator[Item | ChangedError]:
         """Transfers items in parallel; yields each one that is here, or why it could not be."""
         stop = threading.Event()
@@ -102,7 +144,7 @@ class Mirror:
             staged = self._staging / uuid.uuid4().hex
             stop_if(stop.is_set)
             try:
-                received = storage.get(item, staged, stop.is_set)
+                received = source.get(item, staged, stop.is_set)
             except ChangedError:
                 raise
             except BaseException:  # the others need not even try
@@ -112,7 +154,7 @@ class Mirror:
             target = self.file(received.sha256)
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(staged, target)
-            return Record(item.size, item.tag, received.sha256)
+            return Record.of(item, received)
 
         pool = ThreadPoolExecutor(connections, thread_name_prefix="transfer")
         try:
@@ -133,9 +175,14 @@ class Mirror:
             pool.shutdown(cancel_futures=True)
 
     def forget(self, names: Iterable[str]) -> None:
-        """Takes clips out of the mirror."""
+        """Takes files, or what is known about clips, out of the mirror."""
         for name in names:
             self._note({"gone": name})
+
+    def describe(self, clip: str, facts: dict[str, Any]) -> None:
+        """Keeps `facts` about a clip, unless they are known."""
+        if self.about.get(clip) != facts:
+            self._note({"about": clip, **facts})
 
     def remember(self, sha256: str, probe: dict[str, Any]) -> None:
         """Keeps what was found in a file, so that it is looked at once only."""
@@ -160,7 +207,7 @@ class Mirror:
         if not record or (record.size, record.tag) != (item.size, item.tag):
             return False
         path = self.file(record.sha256)
-        return path.is_file() and path.stat().st_size == record.size
+        return path.is_file() and path.stat().st_size == record.bytes
 
     def _take(self, other: Mirror, item: Item) -> None:
         record = other.clips[item.name]
@@ -190,6 +237,9 @@ class Mirror:
             self.clips[key] = Record(**rest)
         elif kind == "gone":
             self.clips.pop(key, None)
+            self.about.pop(key, None)
+        elif kind == "about":
+            self.about[key] = rest
         elif self._code == __version__:
             self.probes[key] = rest
 
@@ -208,5 +258,6 @@ class Mirror:
         self._code = __version__
         facts: list[dict[str, Any]] = [{"source": self.source, "code": self._code}]
         facts += [{"clip": name, **vars(record)} for name, record in self.clips.items()]
+        facts += [{"about": name, **rest} for name, rest in self.about.items()]
         facts += [{"probe": sha256, **probe} for sha256, probe in self.probes.items()]
         files.write_text(self._journal, "".join(json.dumps(fact) + "\n" for fact in facts))

@@ -9,48 +9,34 @@ from components.core import files
 from components.core.artifacts.clips import Clip, ClipDataset
 from components.core.errors import InputError
 from components.core.events import Reporter
-from components.dataset_sync.catalogue import class_of, shown
+from components.dataset_sync.catalogue import shown
 from components.dataset_sync.mirror import Mirror
 
 BAD_SHOWN = 50
 
 
-def clips(mirror: Mirror, rule: str, groups: Mapping[str, str], report: Reporter) -> list[Clip]:
-    """Every clip of the mirror with its label, group and figures, in the order of their ids.
+def grouped(clips: list[Clip], groups: Mapping[str, str], report: Reporter) -> list[Clip]:
+    """The clips in the groups that the table gives them; others keep what they have.
 
     Raises:
         InputError: there are groups, but for none of the clips.
     """
-    found = [
-        Clip(
-            id=name,
-            path=f"clips/{name}",
-            labels=[class_of(name, rule)],
-            group=groups.get(name, ""),
-            size=record.size,
-            checksum=record.sha256,
-            **mirror.probes[record.sha256],
-        )
-        for name, record in sorted(mirror.clips.items())
-    ]
-    if groups:
-        _compare(set(groups), set(mirror.clips), report)
-    return found
-
-
-def _compare(grouped: set[str], present: set[str], report: Reporter) -> None:
-    if not grouped & present:
+    if not groups:
+        return clips
+    present = {clip.id for clip in clips}
+    if not present & set(groups):
         raise InputError(
-            f"groups: none of its clips is in the data set; it names {shown(grouped)}, the data "
+            f"groups: none of its clips is in the data set; it names {shown(groups)}, the data "
             f"set has {shown(present)}"
         )
-    if unknown := grouped - present:
+    if unknown := set(groups) - present:
         report.warn(f"groups names {len(unknown)} clips that do not exist: {shown(unknown)}")
-    if missing := present - grouped:
+    if alone := [clip.id for clip in clips if clip.id not in groups and not clip.group]:
         report.warn(
-            f"groups lacks {len(missing)} clips, each of which is a group of its own now: "
-            f"{shown(missing)}"
+            f"groups lacks {len(alone)} clips, each of which is a group of its own now: "
+            f"{shown(alone)}"
         )
+    return [clip.model_copy(update={"group": groups.get(clip.id, clip.group)}) for clip in clips]
 
 
 def refuse_bad(clips: Sequence[Clip], max_bad_fraction: float, report: Reporter) -> None:
@@ -75,9 +61,19 @@ def refuse_bad(clips: Sequence[Clip], max_bad_fraction: float, report: Reporter)
     report.warn(listing)
 
 
-def write(clips: Sequence[Clip], source: str, mirror: Mirror, directory: Path) -> ClipDataset:
-    """Writes the data set into the new folder `directory`; returns its index."""
-    classes = sorted({label for clip in clips for label in clip.labels})
+def write(
+    clips: Sequence[Clip], classes: list[str], source: str, mirror: Mirror, directory: Path
+) -> ClipDataset:
+    """Writes the data set into the new folder `directory`; returns its index.
+
+    Args:
+        clips: all of them.
+        classes: in the order of the source; empty for all labels, sorted.
+        source: where it is from.
+        mirror: holds the files.
+        directory: where to.
+    """
+    classes = classes or sorted({label for clip in clips for label in clip.labels})
     dataset = ClipDataset.create(classes, list(clips), source)
     paths = {dataset.file(directory, clip): mirror.file(clip.checksum) for clip in clips}
     for folder in {path.parent for path in paths}:

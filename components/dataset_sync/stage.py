@@ -1,26 +1,19 @@
 """Mirrors a folder or bucket of labelled clips and publishes a snapshot of it.
 
-The source is a folder or `s3://bucket/prefix` with one folder of videos per class; folders below
-those are part of the class. Only what is new or changed is transferred. Every clip is looked at
-once; clips that cannot be decoded stay listed with the reason.
+The source is a folder or `s3://bucket/prefix` with one folder of videos per class (folders below
+those are part of the class), or arranged as TinyVIRAT is published. Only what is new or changed is
+transferred. Every clip is looked at once; clips that cannot be decoded stay listed with the reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from components.core.errors import InputError, TrainyardError
+from components.core.errors import TrainyardError
 from components.core.settings import RUNTIME, Settings
 from components.core.stage import Job, Stage
-
-if TYPE_CHECKING:
-    from components.core.storage import Item, Storage
-    from components.dataset_sync.catalogue import Catalogue
-    from components.dataset_sync.mirror import Mirror
 
 # fmt: off
 EXTENSIONS = [
@@ -98,16 +91,30 @@ class SyncSettings(Settings):
             raise ValueError("expected file extensions, such as [mp4, avi]")
         return plain
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        given = {"extensions": self.extensions, "ignore_folders": self.ignore_folders}
+        given["class_rule"] = [self.class_rule] if self.class_rule != "folder" else []
+        unused = [name for name, value in given.items() if value and self.layout != "folders"]
+        if unused:
+            raise ValueError(
+                f"{', '.join(unused)}: no effect with layout {self.layout}, whose files name "
+                "clips and classes; leave them out, or use layout folders"
+            )
+        return self
+
 
 def check(settings: SyncSettings) -> list[TrainyardError]:
-    """Whether the source and the groups can be read; takes a few seconds at most."""
+    """Whether the source and the tables can be read; takes a few seconds at most."""
     from components.core.storage import open_storage
     from components.dataset_sync.groups import read_groups
+    from components.dataset_sync.segments import read_segments
 
     problems: list[TrainyardError] = []
     for name, look in (
         ("source", lambda: open_storage(settings.source).check()),
         ("groups", lambda: read_groups(settings.groups)),
+        ("segments", lambda: read_segments(settings.segments)),
     ):
         try:
             look()
@@ -120,105 +127,32 @@ def sync(settings: SyncSettings, job: Job) -> None:
     """Brings the mirror up to date and writes `clips`.
 
     Raises:
-        InputError: the source has no clips, empty class folders or unusable names, files changed
-            while they were read, or too many clips are unreadable.
+        InputError: the source has no clips, is not arranged as it should be or has unusable
+            names, files changed while they were read, or too many clips are unreadable.
         ServiceError: the object store fails in spite of retries.
     """
     from components.core.storage import open_storage
-    from components.dataset_sync import snapshot
-    from components.dataset_sync.catalogue import read_catalogue
+    from components.dataset_sync import folders, snapshot, tinyvirat
     from components.dataset_sync.groups import read_groups
     from components.dataset_sync.mirror import Mirror
+    from components.dataset_sync.segments import read_segments
 
-    groups = read_groups(settings.groups)
+    groups, segments = read_groups(settings.groups), read_segments(settings.segments)
     storage = open_storage(settings.source, settings.connections)
     mirror = Mirror(job.work, storage.identity)
-    catalogue = read_catalogue(
-        storage.items(),
-        storage.uri,
-        settings.extensions or EXTENSIONS,
-        settings.class_rule,
-        settings.ignore_folders,
-        kept=() if settings.mirror else mirror.clips,
-    )
-    _tell_ignored(catalogue, job)
-    mirror.begin()
-    _update(mirror, catalogue.clips, storage, settings, job)
-    _probe(mirror, settings.workers, job)
-    clips = snapshot.clips(mirror, settings.class_rule, groups, job.report)
+    classes: list[str] = []
+    if settings.layout == "tinyvirat":
+        classes, clips = tinyvirat.mirrored(settings, storage, mirror, job, segments)
+    else:
+        extensions = settings.extensions or EXTENSIONS
+        clips = folders.mirrored(settings, storage, mirror, job, extensions, segments)
+    clips = segments.applied(clips, classes, job.report)
+    clips = snapshot.grouped(clips, groups, job.report)
     snapshot.refuse_bad(clips, settings.max_bad_fraction, job.report)
-    dataset = snapshot.write(clips, storage.uri, mirror, job.outputs["clips"])
+    dataset = snapshot.write(clips, classes, storage.uri, mirror, job.outputs["clips"])
     mirror.tidy()
     job.report.message(f"the data set:\n{snapshot.table(dataset)}")
     job.metadata["clips"] = snapshot.figures(dataset)
-
-
-def _tell_ignored(catalogue: Catalogue, job: Job) -> None:
-    from components.dataset_sync.catalogue import kinds, shown
-
-    if catalogue.ignored:
-        count = catalogue.ignored.total()
-        job.report.message(f"ignored {count} files that are no videos: {kinds(catalogue.ignored)}")
-    if catalogue.rootless:
-        job.report.warn(
-            f"{len(catalogue.rootless)} videos lie directly in the source and have no class; "
-            f"they are left out: {shown(catalogue.rootless)}"
-        )
-
-
-def _update(
-    mirror: Mirror, items: Sequence[Item], storage: Storage, settings: SyncSettings, job: Job
-) -> None:
-    """Transfers what is new or changed and deals with what the source has no more."""
-    from components.core.storage import ChangedError
-    from components.dataset_sync.catalogue import shown
-
-    known = set(mirror.clips)
-    wanted = mirror.missing(items)
-    siblings = (path / "work" for path in job.work.parent.parent.iterdir())
-    if linked := mirror.adopt(wanted, siblings):
-        wanted = mirror.missing(wanted)
-    changed = sum(item.name in known for item in wanted)
-    job.report.message(
-        f"{len(items)} clips in {storage.uri}: {len(wanted) - changed} new, {changed} changed, "
-        f"{len(items) - len(wanted)} here already"
-        + (f" ({linked} of them in mirrors with other settings)" if linked else "")
-    )
-    unstable = []
-    done = 0.0
-    total = sum(item.size for item in wanted) / 1e6
-    for outcome in mirror.fetch(storage, wanted, settings.connections):
-        if isinstance(outcome, ChangedError):
-            unstable.append(outcome.name)
-        else:
-            done += outcome.size / 1e6
-            job.report.progress(round(done, 3), round(total, 3), "MB")
-    if unstable:
-        raise InputError(
-            f"{len(unstable)} files changed or vanished while they were read: {shown(unstable)}; "
-            "run again when their writer is done, the rest is kept"
-        )
-    gone = set(mirror.clips) - {item.name for item in items}
-    if gone and settings.mirror:
-        mirror.forget(gone)
-        job.report.message(f"removed {len(gone)} clips the source has no more: {shown(gone)}")
-    elif gone:
-        job.report.warn(
-            f"{len(gone)} clips are no more in the source but stay in the data set "
-            f"(mirror: true removes them): {shown(gone)}"
-        )
-
-
-def _probe(mirror: Mirror, workers: int, job: Job) -> None:
-    unknown = {record.sha256 for record in mirror.clips.values()} - set(mirror.probes)
-    paths = {sha256: mirror.file(sha256) for sha256 in sorted(unknown)}
-    if not paths:
-        return
-    from components.dataset_sync.probing import probe_all  # loads PyAV
-
-    results = job.report.track(probe_all(paths, workers), len(paths), "clips probed")
-    for sha256, result in results:
-        mirror.remember(sha256, asdict(result))
 
 
 STAGE = Stage(
