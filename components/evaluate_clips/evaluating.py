@@ -1,4 +1,4 @@
-"""The work of the stage: checks, inference, baseline, figures, report."""
+"""The work of the stage: checks, choice of a checkpoint, inference, baseline, figures, report."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from components import __version__
 from components.core import files
-from components.core.artifacts.evaluation import ClipMetrics, Evaluation
-from components.core.cpus import usable_cpus
-from components.core.errors import InputError
+from components.core.artifacts.evaluation import ARRAYS, CheckpointFigures, ClipMetrics, Evaluation
 from components.core.metrics.baseline import fit_still_classifier, sampled, still_features
 from components.core.metrics.classification import (
     Floats,
@@ -21,107 +19,120 @@ from components.core.metrics.classification import (
 from components.core.metrics.summary import Measure, in_mixed_groups
 from components.core.metrics.thresholds import tune_thresholds
 from components.core.stage import Job
-from components.evaluate_clips.inference import Classifier, clip_logits, probabilities
+from components.evaluate_clips.array_names import file_names
+from components.evaluate_clips.checkpoints import choose
+from components.evaluate_clips.inference import probabilities
 from components.evaluate_clips.measuring import measure
 from components.evaluate_clips.predictions import Predictions
-from components.evaluate_clips.stage import TUNED, EvaluateSettings
+from components.evaluate_clips.running import Runner
+from components.evaluate_clips.samples import resizer_samples
+from components.evaluate_clips.stage import EvaluateSettings
 from components.evaluate_clips.subject import Subject, load, provenance
 from components.evaluate_clips.windows import middle_frames
-from components.evaluate_clips.writing import kubeflow_confusion, write_evaluation
+from components.evaluate_clips.writing import Pictures, kubeflow_confusion, write_evaluation
 
 
 def run(settings: EvaluateSettings, job: Job) -> None:
     """Evaluates; see `stage.evaluate`."""
-    subject = load(job, settings.part)
-    index, bundle = subject.reader.index, subject.bundle
-    workers = settings.workers or usable_cpus()
+    subject = load(job, settings)
+    remarks = provenance(subject, settings.part)
+    runner = Runner(settings, job, with_torch=bool(settings.checkpoints))
+    compared: list[CheckpointFigures] = []
+    if settings.checkpoints:
+        subject, compared, absent = choose(subject, runner)
+        remarks += absent
+    predictions, thresholds = predict(subject, runner)
+    samples, unshown = resizer_samples(subject, runner)
+    metrics = measure(
+        predictions,
+        Measure(
+            subject.bundle.classes,
+            subject.bundle.multi_label,
+            settings.top_k,
+            settings.bootstrap,
+            settings.confidence,
+            settings.seed,
+        ),
+        thresholds=thresholds,
+        tuned=settings.tunes(subject.bundle),
+        mixed=_mixed(subject),
+        remarks=[*remarks, *unshown],
+    )
+    metrics = metrics.model_copy(
+        update={"checkpoints": compared, "training_clips": training_clips(subject)}
+    )
+    evaluation = _index(subject, settings, metrics)
+    write_evaluation(
+        job.outputs["evaluation"],
+        evaluation,
+        predictions,
+        metrics,
+        Pictures(subject.reader, subject.window, settings.mistakes, samples),
+        details={
+            "Training": subject.bundle.training,
+            "Model input": subject.bundle.preprocessing,
+            "Model code version": subject.bundle.code_version,
+        },
+    )
+    files.link_or_copy(job.outputs["evaluation"] / "report.html", job.outputs["report"])
+    job.metadata["metrics"] = dict(evaluation.figures)
+    job.metadata["confusion"] = kubeflow_confusion(predictions, evaluation.classes)
+    job.report.metrics(evaluation.figures)
+    for line in metrics.notes:
+        job.report.warn(line)
+
+
+def predict(subject: Subject, runner: Runner) -> tuple[Predictions, Floats | None]:
+    """What the model says about the part's clips, and the thresholds of multi-label models."""
+    settings, bundle = runner.settings, subject.bundle
     clips = subject.clips(settings.part)
-    tuned = bundle.multi_label and settings.threshold == TUNED
-    remarks = provenance(subject, settings.part, len(clips))
-    logits = _logits(subject, settings.part, clips, settings, job, workers)
+    logits = runner.logits(subject, settings.part)
     scores = probabilities(logits, bundle.multi_label)
     thresholds: Floats | None = None
-    if bundle.multi_label:
-        thresholds = np.full(len(index.classes), settings.fixed_threshold or 0.5)
-        if tuned:
-            thresholds = _tuned(subject, settings, job, workers)
-    predicted = predict_single(scores) if thresholds is None else predict_multi(scores, thresholds)
-    stills = _baseline(subject, clips, settings, job, workers)
+    if settings.tunes(bundle):
+        val = runner.logits(subject, "val")
+        thresholds = tune_thresholds(
+            subject.labels(subject.clips("val")), probabilities(val, multi_label=True)
+        )
+    elif bundle.multi_label:
+        thresholds = np.full(len(bundle.classes), settings.fixed_threshold)
+    entries = [subject.reader.index.clips[clip] for clip in clips]
     predictions = Predictions(
-        ids=[index.clips[clip].id for clip in clips],
-        groups=[index.clips[clip].group for clip in clips],
+        ids=[entry.id for entry in entries],
+        groups=[entry.group for entry in entries],
         actual=subject.labels(clips),
         logits=logits,
         probabilities=scores,
-        predicted=predicted,
+        predicted=(
+            predict_single(scores) if thresholds is None else predict_multi(scores, thresholds)
+        ),
         multi_label=bundle.multi_label,
-        baseline=stills,
+        baseline=_baseline(subject, clips, runner),
     )
-    how = Measure(
-        index.classes,
-        bundle.multi_label,
-        settings.top_k,
-        settings.bootstrap,
-        settings.confidence,
-        settings.seed,
-    )
-    mixed = in_mixed_groups([c.group for c in index.clips], [c.labels for c in index.clips])
-    metrics = measure(
-        predictions, how, thresholds=thresholds, tuned=tuned, mixed=mixed, remarks=remarks
-    )
-    _write(subject, settings, job, predictions, metrics)
+    return predictions, thresholds
 
 
-def _logits(
-    subject: Subject,
-    part: str,
-    clips: Sequence[int],
-    settings: EvaluateSettings,
-    job: Job,
-    workers: int,
-) -> NDArray[np.float32]:
-    kept = job.work / f"logits-{part}.npy"
-    if kept.exists():
-        return np.asarray(np.load(kept), dtype=np.float32)
-    classifier = Classifier(job.inputs["model"], subject.bundle, workers)
-    job.report.message(f"{part}: {len(clips)} clips on {classifier.device}")
-    logits = clip_logits(
-        classifier,
-        subject.reader,
-        clips,
-        subject.window,
-        views=settings.views,
-        batch_size=settings.batch_size,
-        workers=workers,
-        progress=lambda done, total: job.report.progress(done, total, "clips", part),
-    )
-    with files.atomic_path(kept) as temporary, open(temporary, "wb") as file:
-        np.save(file, logits)
-    return logits
+def training_clips(subject: Subject) -> dict[str, int]:
+    """Class → clips of the training part that carry it; each of a clip's labels counts."""
+    counts = subject.labels(subject.clips("train")).sum(axis=0)
+    return dict(zip(subject.bundle.classes, map(int, counts), strict=True))
 
 
-def _tuned(subject: Subject, settings: EvaluateSettings, job: Job, workers: int) -> Floats:
-    clips = subject.clips("val")
-    if not clips:
-        raise InputError(
-            "threshold 'tuned' needs validation clips and the val part has none; "
-            "give a number such as threshold=0.5"
-        )
-    logits = _logits(subject, "val", clips, settings, job, workers)
-    return tune_thresholds(subject.labels(clips), probabilities(logits, multi_label=True))
+def _mixed(subject: Subject) -> dict[str, bool]:
+    entries = subject.reader.index.clips
+    return in_mixed_groups([entry.group for entry in entries], [entry.labels for entry in entries])
 
 
-def _baseline(
-    subject: Subject, clips: Sequence[int], settings: EvaluateSettings, job: Job, workers: int
-) -> Floats | None:
+def _baseline(subject: Subject, clips: Sequence[int], runner: Runner) -> Floats | None:
+    settings = runner.settings
     train = sampled(subject.clips("train"), settings.seed)
     if not settings.baseline or settings.part == "train" or not train:
         return None
     val = sampled(subject.clips("val") if settings.part != "val" else [], settings.seed)
-    job.report.message(f"single-frame baseline: {len(train)} training frames")
+    runner.job.report.message(f"single-frame baseline: {len(train)} training frames")
 
     def features(rows: Sequence[int]) -> NDArray[np.float32]:
-        return still_features(middle_frames(subject.reader, rows, workers))
+        return still_features(middle_frames(subject.reader, rows, runner.workers))
 
     predict = fit_still_classifier(
         (features(train), subject.labels(train)),
@@ -131,22 +142,17 @@ def _baseline(
     return predict(features(clips))
 
 
-def _write(
-    subject: Subject,
-    settings: EvaluateSettings,
-    job: Job,
-    predictions: Predictions,
-    metrics: ClipMetrics,
-) -> None:
+def _index(subject: Subject, settings: EvaluateSettings, metrics: ClipMetrics) -> Evaluation:
     bundle, index = subject.bundle, subject.reader.index
-    name = bundle.name or "model"
-    evaluation = Evaluation(
+    name, epoch = bundle.name or "model", int(bundle.training.get("epoch") or 0)
+    arrays = file_names(settings.array_names)
+    return Evaluation(
         fingerprint="",
         task=bundle.task or "clip_classification",
         multi_label=bundle.multi_label,
         classes=index.classes,
         part=settings.part,
-        clips=len(predictions.ids),
+        clips=metrics.overall.model.clips,
         models={name: bundle.fingerprint},
         dataset=index.fingerprint,
         parent=index.parent,
@@ -155,26 +161,7 @@ def _write(
         settings=settings.identity(),
         figures=metrics.overall.model.figures,
         curves={name: bundle.curves},
+        epochs={name: epoch} if epoch else {},
+        arrays={array: arrays[array] for array in ARRAYS},
         files={},
     )
-    details = {
-        "Training": bundle.training,
-        "Model input": bundle.preprocessing,
-        "Model code version": bundle.code_version,
-    }
-    write_evaluation(
-        job.outputs["evaluation"],
-        evaluation,
-        predictions,
-        metrics,
-        reader=subject.reader,
-        window=subject.window,
-        mistakes=settings.mistakes,
-        details=details,
-    )
-    files.link_or_copy(job.outputs["evaluation"] / "report.html", job.outputs["report"])
-    job.metadata["metrics"] = dict(metrics.overall.model.figures)
-    job.metadata["confusion"] = kubeflow_confusion(predictions, index.classes)
-    job.report.metrics(metrics.overall.model.figures)
-    for line in metrics.notes:
-        job.report.warn(line)

@@ -1,9 +1,13 @@
-"""Runs a bundle's ONNX graph over clips; knows nothing of how the model was trained."""
+"""Runs a bundle's network over clips: its ONNX graph, which is what will be served.
+
+A checkpoint without one runs with PyTorch; see `torch_inference`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +18,55 @@ from components.core.errors import InputError
 from components.evaluate_clips.windows import Window, read_ahead
 
 Progress = Callable[[int, int], None]
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
-class Classifier:
-    """A bundle's ONNX graph in onnxruntime, on a GPU where onnxruntime has one."""
+class Classifier(Protocol):
+    """Something that gives logits for clips."""
 
-    def __init__(self, directory: Path, bundle: ModelBundle, threads: int) -> None:
-        """Loads the graph.
+    device: str
+    """Where it runs, for people, e.g. `CPU`."""
+
+    def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Outputs `(B, C)` of inputs `(B, 3, T, H, W)`."""
+
+
+def open_classifier(
+    directory: Path, bundle: ModelBundle, device: str, threads: int, with_torch: bool = False
+) -> Classifier:
+    """A bundle's ONNX graph, or its network in PyTorch where it has no graph.
+
+    Args:
+        directory: the bundle.
+        bundle: its index.
+        device: `auto`, `cpu`, `cuda` or `cuda:<number>`.
+        threads: of the CPU.
+        with_torch: PyTorch even where there is an ONNX graph.
+
+    Raises:
+        InputError: neither is there, it cannot be loaded, or there is no such device.
+    """
+    if not with_torch and "onnx" in bundle.formats:
+        return OnnxClassifier(directory, bundle, device, threads)
+    if "safetensors" not in bundle.formats:
+        have = ", ".join(bundle.formats) or "none"
+        raise InputError(
+            f"{directory} holds neither an ONNX graph nor safetensors weights (formats: {have}); "
+            "evaluate a bundle that training wrote"
+        )
+    from components.evaluate_clips.torch_inference import TorchClassifier
+
+    return TorchClassifier(directory, device, threads)
+
+
+class OnnxClassifier:
+    """A bundle's ONNX graph in onnxruntime."""
+
+    def __init__(self, directory: Path, bundle: ModelBundle, device: str, threads: int) -> None:
+        """Loads the graph; `auto` is a GPU where this onnxruntime can use one.
 
         Raises:
-            InputError: no ONNX file in the bundle, or one that onnxruntime refuses.
+            InputError: no ONNX file in the bundle, one that onnxruntime refuses, or no such device.
         """
         import onnxruntime
 
@@ -31,13 +74,17 @@ class Classifier:
         path = bundle.file(directory, "onnx")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        available = onnxruntime.get_available_providers()
-        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-        providers = [name for name in wanted if name in available]
+        providers = _providers(device, onnxruntime.get_available_providers())
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # onnxruntime's own exceptions share no public base class
             raise InputError(f"{path} cannot be loaded by onnxruntime: {error}") from None
+        # onnxruntime falls back to the CPU without a word.
+        if device.startswith("cuda") and self._session.get_providers()[0] != CUDA:
+            raise InputError(
+                f"device: {device!r} is not here: onnxruntime could not start on it (is the number "
+                "right, does the driver fit?); use auto or cpu"
+            )
         self.device = self._session.get_providers()[0].removesuffix("ExecutionProvider")
         names = [tensor.name for tensor in self._session.get_inputs()]
         self._input = bundle.inputs[0].name if bundle.inputs else names[0]
@@ -83,7 +130,7 @@ def clip_logits(
         clips: positions in `reader.index.clips`.
         window: geometry of the model's input.
         views: windows per clip.
-        batch_size: windows per run of the graph.
+        batch_size: windows per run of the network.
         workers: threads that read ahead.
         progress: called with clips done and their total.
 
@@ -123,3 +170,17 @@ def probabilities(logits: NDArray[np.floating], multi_label: bool) -> NDArray[np
         return np.asarray(0.5 * (1 + np.tanh(0.5 * values)), dtype=np.float32)
     powers = np.exp(values - values.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def _providers(device: str, available: Sequence[str]) -> list[Any]:
+    """What onnxruntime may run on, best first."""
+    if device == "cpu" or (device == "auto" and CUDA not in available):
+        return [CPU]
+    if CUDA not in available:
+        raise InputError(
+            f"device: {device!r} is not here for ONNX models: this onnxruntime runs on "
+            f"{', '.join(name.removesuffix('ExecutionProvider') for name in available)}; "
+            "install onnxruntime-gpu, or use auto or cpu"
+        )
+    number = device.partition(":")[2]
+    return [(CUDA, {"device_id": number}) if number else CUDA, CPU]

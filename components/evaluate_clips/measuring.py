@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
-from components.core.artifacts.evaluation import ClipMetrics, Comparison
+from components.core.artifacts.evaluation import ClipMetrics, Comparison, Outcomes
 from components.core.metrics.classification import Floats, predict_multi
 from components.core.metrics.summary import Measure, Outcome, in_mixed_groups
-from components.evaluate_clips.predictions import Predictions
+from components.evaluate_clips.predictions import NOTHING, RIGHT, WRONG, Predictions
 
 FEW_CLIPS = 10
 FEW_GROUPS = 20
@@ -57,8 +58,15 @@ def measure(
         mixed_groups=within,
         thresholds=[] if thresholds is None else [float(value) for value in thresholds],
         at_half=at_half,
+        outcomes=outcomes(predictions),
         notes=[*remarks, *found],
     )
+
+
+def outcomes(predictions: Predictions) -> Outcomes:
+    """How many clips are right, wrong, or without any prediction."""
+    found = Counter(predictions.outcomes())
+    return Outcomes(right=found[RIGHT], wrong=found[WRONG], no_prediction=found[NOTHING])
 
 
 def notes(

@@ -6,23 +6,24 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from components.core.artifacts.evaluation import ClassFigures, ClipMetrics, Evaluation
+from components.core.artifacts.evaluation import CheckpointFigures, ClipMetrics, Evaluation
 from components.core.metrics.ranking import precision_recall
 from components.core.report.charts import COLOURED, Series, bar_chart, heat_map, line_chart
 from components.core.training.history import best_epoch
 from components.evaluate_clips.predictions import Predictions
+from components.evaluate_clips.tables import COMPARED, ranked
 
 CURVE_POINTS = 80
-
-Curves = Mapping[str, Sequence[Mapping[str, float]]]
 
 
 def draw_all(
     evaluation: Evaluation, predictions: Predictions, metrics: ClipMetrics
 ) -> dict[str, str]:
     """File stem → inline SVG; curves of the classes with the most clips."""
-    ranked = by_f1(metrics.overall.model.classes)
-    drawn = {"per_class_f1": bar_chart([c.name for c in ranked], [c.f1 for c in ranked], "F1")}
+    best = ranked(metrics)
+    drawn = {"per_class_f1": bar_chart([c.name for c in best], [c.f1 for c in best], "F1")}
+    if metrics.checkpoints:
+        drawn["checkpoints"] = checkpoints(metrics.checkpoints, predictions.multi_label, True)[0]
     if not predictions.multi_label:
         drawn["confusion"] = confusion(predictions, evaluation.classes)
     most = sorted(
@@ -38,14 +39,31 @@ def draw_all(
             y_range=(0, 1),
             named=True,
         )
-    for name, svg, _ in training_charts(evaluation.curves, named=True):
+    for name, svg, _ in training_charts(evaluation, named=True):
         drawn[name] = svg
     return drawn
 
 
-def by_f1(classes: Sequence[ClassFigures]) -> list[ClassFigures]:
-    """Best first; classes without an F1 last."""
-    return sorted(classes, key=lambda c: (c.f1 is None, -(c.f1 or 0), -c.support, c.name))
+def checkpoints(
+    rows: Sequence[CheckpointFigures], multi_label: bool, named: bool = False
+) -> tuple[str, list[str]]:
+    """(SVG, names of the lines) of the compared checkpoints' figures, the chosen one marked."""
+    # With one label per clip the figures that count whole clips are all the accuracy.
+    names = COMPARED if multi_label else {"macro_f1": "macro F1", "accuracy": "accuracy"}
+    x = [row.epoch or place for place, row in enumerate(rows, 1)]
+    chosen = next(at for at, row in zip(x, rows, strict=True) if row.chosen)
+    svg = line_chart(
+        [Series(name, x, [row.figures[key] for row in rows]) for key, name in names.items()],
+        x_label="epoch",
+        y_label="validation figures",
+        y_range=(0, 1),
+        mark_x=chosen,
+        whole_x=True,
+        named=named,
+        width=720,
+        points=True,
+    )
+    return svg, list(names.values())
 
 
 def confusion(predictions: Predictions, classes: Sequence[str]) -> str:
@@ -67,26 +85,29 @@ def recall_curve(predictions: Predictions, column: int, name: str = "") -> Serie
     return Series(name, x, y)
 
 
-def training_charts(curves: Curves, named: bool = False) -> list[tuple[str, str, list[str]]]:
+def training_charts(
+    evaluation: Evaluation, named: bool = False
+) -> list[tuple[str, str, list[str]]]:
     """(file stem, SVG, names of the lines) of the training figures that exist.
 
-    One model: losses of both parts, and validation figures. Several (folds): the validation loss
-    and macro F1 of each. `named` writes the names into the SVG as well.
+    One model: losses of both parts, and validation figures, the evaluated epoch marked. Several
+    (folds): the validation loss and macro F1 of each. `named` writes the names into the SVG too.
     """
-    full = {name: rows for name, rows in curves.items() if rows}
+    full = {name: rows for name, rows in evaluation.curves.items() if rows}
     if not full:
         return []
     if len(full) == 1:
-        rows = next(iter(full.values()))
-        losses = [_series(rows, key) for key in _keys(rows) if key.endswith("loss")]
+        name, rows = next(iter(full.items()))
+        keys = _keys(rows, evaluation.multi_label)
+        losses = [_series(rows, key) for key in keys if key.endswith("loss")]
         figures = [
             _series(rows, key)
-            for key in _keys(rows)
+            for key in keys
             if not key.endswith("loss") and key.startswith(("val_", "train_"))
         ]
         figures = [line for line in figures if all(0 <= value <= 1 for value in line.y)]
         numbered = [dict(row) for row in rows if "epoch" in row]
-        best = best_epoch(numbered, "val_macro_f1") or None
+        best = evaluation.epochs.get(name) or best_epoch(numbered, "val_macro_f1") or None
         labels = ("loss", "validation figures")
     else:
         losses = [_series(rows, "val_loss", name) for name, rows in full.items()]
@@ -112,9 +133,9 @@ def training_charts(curves: Curves, named: bool = False) -> list[tuple[str, str,
     return charts
 
 
-def _keys(rows: Sequence[Mapping[str, float]]) -> list[str]:
+def _keys(rows: Sequence[Mapping[str, float]], multi_label: bool) -> list[str]:
     keys = {key for row in rows for key in row} - {"epoch"}
-    if "val_accuracy" in keys:
+    if "val_accuracy" in keys and not multi_label:
         keys.discard("val_micro_f1")  # the same where every clip has one label
     return sorted(keys, key=lambda key: (key != "val_macro_f1", key))
 

@@ -22,7 +22,7 @@ from components.core.errors import InputError, TrainyardError
 from components.core.metrics.summary import Measure
 from components.evaluate_clips.measuring import listed, measure
 from components.evaluate_clips.predictions import Predictions
-from components.evaluate_clips.writing import write_evaluation
+from components.evaluate_clips.writing import Pictures, write_evaluation
 
 
 def pool_evaluations(
@@ -102,9 +102,7 @@ def pool_evaluations(
             pooled,
             predictions,
             metrics,
-            reader=reader,
-            window=None,
-            mistakes=mistakes,
+            Pictures(reader, None, mistakes),
             details={"Folds": each},
         )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from components.core.artifacts.evaluation import Evaluation
+from components.core.artifacts.evaluation import ARRAYS, BASELINE_FILE, Evaluation
 from components.core.errors import InputError
 from components.core.metrics.classification import (
     Bools,
@@ -22,15 +22,8 @@ from components.core.metrics.classification import (
 )
 from components.core.metrics.summary import Outcome
 
-FILES = {
-    "logits.npy": "model outputs before softmax or sigmoid, float32 (clips, classes)",
-    "probabilities.npy": "float32 (clips, classes)",
-    "predictions.npy": "int64 class numbers (clips,), or 0/1 (clips, classes) for multi-label",
-    "actuals.npy": "the truth, as predictions.npy",
-    "confusion.npy": "int64 (C, C), rows true; multi-label (C, 2, 2) [[TN, FP], [FN, TP]]",
-    "predictions.csv": "one row per clip, in the order of the arrays",
-}
-BASELINE_FILE = "baseline_probabilities.npy"
+TABLE = "predictions.csv"
+RIGHT, WRONG, NOTHING = "right", "wrong", "no prediction"
 
 
 @dataclass(frozen=True)
@@ -63,23 +56,36 @@ class Predictions:
         """The true class names of each clip."""
         return [names_of(row, classes) for row in self.actual]
 
+    def outcomes(self) -> list[str]:
+        """RIGHT, WRONG or NOTHING (it has labels, none was given) for each clip."""
+        right = (self.actual == self.predicted).all(axis=1)
+        silent = ~self.predicted.any(axis=1)
+        return list(map(str, np.where(right, RIGHT, np.where(silent, NOTHING, WRONG))))
+
     def confusion(self) -> NDArray[np.int64]:
         """`(C, C)` counts with rows true, or `(C, 2, 2)` for multi-label."""
         table = confusion_multi if self.multi_label else confusion_single
         return table(self.actual, self.predicted)
 
-    def save(self, directory: Path, classes: Sequence[str]) -> dict[str, str]:
+    def save(self, directory: Path, evaluation: Evaluation) -> dict[str, str]:
         """Writes the arrays and the table; returns file name → what it is."""
-        np.save(directory / "logits.npy", self.logits)
-        np.save(directory / "probabilities.npy", self.probabilities)
-        np.save(directory / "predictions.npy", self._encoded(self.predicted))
-        np.save(directory / "actuals.npy", self._encoded(self.actual))
-        np.save(directory / "confusion.npy", self.confusion())
-        self._save_table(directory / "predictions.csv", classes)
-        if self.baseline is None:
-            return dict(FILES)
-        np.save(directory / BASELINE_FILE, self.baseline)
-        return {**FILES, BASELINE_FILE: "of the single-frame baseline, float64 (clips, classes)"}
+        content = {
+            "logits": self.logits,
+            "probabilities": self.probabilities,
+            "predictions": self._encoded(self.predicted),
+            "actuals": self._encoded(self.actual),
+            "confusion": self.confusion(),
+        }
+        listed = {}
+        for array, about in ARRAYS.items():
+            np.save(directory / evaluation.array_file(array), content[array])
+            listed[evaluation.array_file(array)] = f"{array}: {about}"
+        self._save_table(directory / TABLE, evaluation.classes)
+        listed[TABLE] = "one row per clip, in the order of the arrays"
+        if self.baseline is not None:
+            np.save(directory / BASELINE_FILE, self.baseline)
+            listed[BASELINE_FILE] = "of the single-frame baseline, float64 (clips, classes)"
+        return listed
 
     @classmethod
     def load(cls, directory: Path, index: Evaluation) -> Predictions:
@@ -89,10 +95,10 @@ class Predictions:
             InputError: a file is missing or does not fit the index.
         """
         try:
-            with open(directory / "predictions.csv", newline="", encoding="utf-8") as file:
+            with open(directory / TABLE, newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
             arrays = {
-                name: np.load(directory / f"{name}.npy")
+                name: np.load(directory / index.array_file(name))
                 for name in ("logits", "probabilities", "predictions", "actuals")
             }
             baseline = directory / BASELINE_FILE
@@ -124,7 +130,8 @@ class Predictions:
         with open(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             heads = [f"p({name})" for name in classes]
-            writer.writerow(["clip", "group", "actual", "predicted", "right", *heads])
+            writer.writerow(["clip", "group", "actual", "predicted", "right", "outcome", *heads])
+            outcomes = self.outcomes()
             for row, clip in enumerate(self.ids):
                 actual, predicted = self.actual[row], self.predicted[row]
                 writer.writerow(
@@ -133,7 +140,8 @@ class Predictions:
                         self.groups[row],
                         "|".join(names_of(actual, classes)),
                         "|".join(names_of(predicted, classes)),
-                        int((actual == predicted).all()),
+                        int(outcomes[row] == RIGHT),
+                        outcomes[row],
                         *(f"{value:.6g}" for value in self.probabilities[row]),
                     ]
                 )

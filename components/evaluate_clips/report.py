@@ -7,10 +7,12 @@ from typing import Any
 
 from components.core.artifacts.evaluation import ClipMetrics, Comparison, Evaluation
 from components.core.report import page
+from components.evaluate_clips import report_analysis as analysis
 from components.evaluate_clips import report_sections as sections
 from components.evaluate_clips.measuring import signed
 from components.evaluate_clips.mistakes import Mistake
 from components.evaluate_clips.predictions import Predictions
+from components.evaluate_clips.samples import Sample
 
 
 def html_report(
@@ -18,6 +20,7 @@ def html_report(
     predictions: Predictions,
     metrics: ClipMetrics,
     mistakes: Sequence[Mistake],
+    samples: Sequence[Sample],
     details: Mapping[str, Any],
 ) -> str:
     """The whole report; the same input gives the same bytes."""
@@ -28,6 +31,7 @@ def html_report(
         f"{len(evaluation.classes)} classes",
         f"{model.groups} recordings" if model.groups != model.clips else "",
         part,
+        *(f"epoch {epoch}" for epoch in evaluation.epochs.values()),
         f"{len(evaluation.models)} models" if len(evaluation.models) > 1 else "",
     ]
     title = next(iter(evaluation.models)) if len(evaluation.models) == 1 else "Cross-validation"
@@ -40,11 +44,14 @@ def html_report(
             page.notes(metrics.notes),
             headline(metrics),
             comparison(metrics),
+            analysis.checkpoints(evaluation, metrics),
             sections.training(evaluation),
+            analysis.clips(metrics, evaluation.multi_label),
             sections.confusion(evaluation, predictions),
-            sections.per_class(metrics),
+            analysis.per_class(metrics),
             sections.curves(evaluation, predictions, model),
             sections.wrong_clips(mistakes, predictions),
+            analysis.resizer(samples),
             sections.particulars(evaluation, metrics, details),
         ],
         f"Trainyard {evaluation.code_version}",

@@ -30,13 +30,16 @@ CURVES_SHOWN = 24
 def training(evaluation: Evaluation) -> str:
     """Losses and validation figures over the epochs."""
     boxes = []
-    for _, svg, names in plots.training_charts(evaluation.curves):
+    for _, svg, names in plots.training_charts(evaluation):
         key = {name: f"k{place % COLOURED + 1}" for place, name in enumerate(names)}
         boxes.append(page.panel(svg, page.legend(key)))
     if not boxes:
         return ""
-    single = len(evaluation.curves) == 1
-    hint = "The dotted line marks the epoch with the best validation macro F1." if single else ""
+    hint = ""
+    if evaluation.epochs:
+        hint = "The dotted line marks the epoch whose network is evaluated here."
+    elif len(evaluation.curves) == 1:
+        hint = "The dotted line marks the epoch with the best validation macro F1."
     return page.section("Training", f'<div class="charts">{"".join(boxes)}</div>', hint=hint)
 
 
@@ -50,44 +53,6 @@ def confusion(evaluation: Evaluation, predictions: Predictions) -> str:
         page.panel(chart, scroll=True),
         hint="Clips by true class (rows) and predicted class (columns); shading and percentages "
         "are shares of a row, so the diagonal shows recall.",
-    )
-
-
-def per_class(metrics: ClipMetrics) -> str:
-    """Figures of each class, best first."""
-    thresholds = dict(
-        zip((c.name for c in metrics.overall.model.classes), metrics.thresholds, strict=False)
-    )
-    half = {c.name: c.f1 for c in metrics.at_half.classes} if metrics.at_half else {}
-    heads = ["class", "", "F1", "precision", "recall", "AP", "clips"]
-    kinds = ["", "bar", "number", "number", "number", "number", "number"]
-    if thresholds:
-        heads.append("threshold")
-        kinds.append("number")
-    if half:
-        heads.append("F1 at 0.5")
-        kinds.append("number")
-    rows = []
-    for found in plots.by_f1(metrics.overall.model.classes):
-        cells = [
-            page.breakable(found.name),
-            page.bar(found.f1, found.f1_interval),
-            page.number(found.f1),
-            page.number(found.precision),
-            page.number(found.recall),
-            page.number(found.average_precision),
-            str(found.support),
-        ]
-        if thresholds:
-            cells.append(f"{thresholds[found.name]:.3f}")
-        if half:
-            cells.append(page.number(half.get(found.name)))
-        rows.append(cells)
-    return page.section(
-        "Class by class",
-        page.panel(page.table(heads, rows, kinds), scroll=True),
-        hint="Best F1 first; the dark line is its interval. A dash is a figure that is undefined, "
-        "such as the precision of a class that is never predicted.",
     )
 
 

@@ -1,22 +1,28 @@
 """Evaluates a trained clip classifier on one part of a split.
 
-Runs the model's ONNX graph, so what is measured is what will be served. Writes logits,
-probabilities, predictions, confusion tables, F1, precision, recall, average precision and top-k,
-each headline figure with a bootstrap interval over recordings, beside what one still frame alone
-tells; and one self-contained report.html.
+Runs the model's ONNX graph, so what is measured is what will be served. With `checkpoints` it
+first compares the kept ones on the validation part, and evaluates the best of them, once. Writes
+logits, probabilities, predictions, confusion tables, F1, precision, recall, average precision and
+top-k, each headline figure with a bootstrap interval over recordings, beside what one still frame
+alone tells; and one self-contained report.html.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from components.core.artifacts.model_bundle import ModelBundle
 from components.core.artifacts.split import PARTS
 from components.core.settings import RUNTIME, Settings
 from components.core.stage import Job, Stage
+from components.evaluate_clips import selection
+from components.evaluate_clips.array_names import file_names
 
 TUNED = "tuned"
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 class EvaluateSettings(Settings):
@@ -96,9 +102,27 @@ class EvaluateSettings(Settings):
                 f"threshold: got {self.threshold!r}, accepted are {TUNED!r} or a number between "
                 "0 and 1"
             )
+        if not DEVICE.fullmatch(self.device):
+            problems.append(
+                f"device: got {self.device!r}, accepted are auto, cpu, cuda and cuda:<number>"
+            )
+        if twice := sorted(
+            {name for name in self.sample_clips if self.sample_clips.count(name) > 1}
+        ):
+            problems.append(f"sample_clips: {', '.join(twice)} is named more than once")
+        for parse, value in ((selection.parse, self.checkpoints), (file_names, self.array_names)):
+            try:
+                if value:
+                    parse(value)  # type: ignore[operator]
+            except ValueError as error:
+                problems.append(str(error))
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def tunes(self, bundle: ModelBundle) -> bool:
+        """Whether thresholds are tuned for this model."""
+        return bundle.multi_label and self.threshold == TUNED
 
     @property
     def fixed_threshold(self) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,25 @@ from components.evaluate_clips import plots
 from components.evaluate_clips.mistakes import worst_mistakes
 from components.evaluate_clips.predictions import Predictions
 from components.evaluate_clips.report import html_report
+from components.evaluate_clips.samples import Sample, write_samples
+from components.evaluate_clips.tables import checkpoint_table, class_table
 from components.evaluate_clips.windows import Window
+
+CLASS_TABLE, CHECKPOINT_TABLE = "class_figures.csv", "checkpoints.csv"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What an evaluation shows of its clips."""
+
+    reader: FrameReader | None
+    """Where the frames of the worst mistakes come from; None shows none."""
+    window: Window | None
+    """Which frames of a clip the model saw; None for the whole clip."""
+    mistakes: int
+    """How many are shown at most."""
+    samples: list[Sample] = field(default_factory=list)
+    """Clips before and after the resizer network."""
 
 
 def write_evaluation(
@@ -26,10 +45,7 @@ def write_evaluation(
     evaluation: Evaluation,
     predictions: Predictions,
     metrics: ClipMetrics,
-    *,
-    reader: FrameReader | None,
-    window: Window | None,
-    mistakes: int,
+    pictures: Pictures,
     details: Mapping[str, Any],
 ) -> Evaluation:
     """Writes everything into a new directory, the index last.
@@ -39,13 +55,19 @@ def write_evaluation(
         evaluation: the index; `fingerprint` and `files` are filled in here.
         predictions: the arrays.
         metrics: the figures.
-        reader: where the frames of the worst mistakes come from; None shows none.
-        window: which frames of a clip the model saw; None for the whole clip.
-        mistakes: how many mistakes are shown at most.
+        pictures: what is shown of clips.
         details: further facts for the report's last section.
     """
     directory.mkdir(parents=True)
-    listed = predictions.save(directory, evaluation.classes)
+    listed = predictions.save(directory, evaluation)
+    tables = {CLASS_TABLE: ("figures of each class, best first", class_table(metrics))}
+    if metrics.checkpoints:
+        text = checkpoint_table(metrics.checkpoints)
+        tables[CHECKPOINT_TABLE] = ("validation figures of the compared checkpoints", text)
+    for name, (about, text) in tables.items():
+        files.write_text(directory / name, text)
+        listed[name] = about
+    listed |= write_samples(directory, pictures.samples)
     files.write_text(directory / "metrics.json", metrics.model_dump_json(indent=2) + "\n")
     listed["metrics.json"] = "all figures, intervals and remarks"
     (directory / "plots").mkdir()
@@ -53,8 +75,15 @@ def write_evaluation(
     for name, svg in drawn.items():
         files.write_text(directory / "plots" / f"{name}.svg", standalone(svg))
         listed[f"plots/{name}.svg"] = "chart"
-    worst = worst_mistakes(predictions, metrics, evaluation.classes, reader, window, mistakes)
-    text = html_report(evaluation, predictions, metrics, worst, details)
+    worst = worst_mistakes(
+        predictions,
+        metrics,
+        evaluation.classes,
+        pictures.reader,
+        pictures.window,
+        pictures.mistakes,
+    )
+    text = html_report(evaluation, predictions, metrics, worst, pictures.samples, details)
     files.write_text(directory / "report.html", text)
     listed["report.html"] = "the report, one self-contained file"
     content = {name: _sha256(directory / name) for name in sorted(listed)}

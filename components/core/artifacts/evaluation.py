@@ -1,8 +1,8 @@
 """Evaluation: what a model did on one part of a data set, as arrays, figures and a report.
 
 A directory holds `index.json`, `metrics.json` (figures, see `ClipMetrics`), `report.html`,
-`plots/*.svg`, `predictions.csv` (one readable row per clip) and arrays, rows in the order of the
-table:
+`plots/*.svg`, `predictions.csv` (one readable row per clip), `class_figures.csv` (one per class)
+and arrays, rows in the order of predictions.csv, whose file names `Evaluation.arrays` may change:
 
 - `logits.npy` float32 `(N, C)`: the model's outputs before softmax or sigmoid.
 - `probabilities.npy` float32 `(N, C)`.
@@ -10,6 +10,9 @@ table:
 - `confusion.npy` int64: `(C, C)`, rows the true class; multi-label `(C, 2, 2)`
   [[TN, FP], [FN, TP]].
 - `baseline_probabilities.npy` float64 `(N, C)`: the single-frame baseline's, if there is one.
+
+Where checkpoints were compared, `checkpoints.csv` holds their validation figures; where the model
+has a resizer network, `samples/*.png` shows what it does.
 """
 
 from __future__ import annotations
@@ -22,6 +25,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.core.artifacts.base import Index
 from components.core.errors import InputError
+
+ARRAYS = {
+    "logits": "model outputs before softmax or sigmoid, float32 (clips, classes)",
+    "probabilities": "float32 (clips, classes)",
+    "predictions": "int64 class numbers (clips,), or 0/1 (clips, classes) for multi-label",
+    "actuals": "the truth, as the predictions",
+    "confusion": "int64 (C, C), rows true; multi-label (C, 2, 2) [[TN, FP], [FN, TP]]",
+}
+"""Array → what its file holds."""
+
+BASELINE_FILE = "baseline_probabilities.npy"
 
 
 class ClassFigures(BaseModel):
@@ -72,6 +86,36 @@ class Comparison(BaseModel):
     """Intervals of the differences, from the same resamples for both."""
 
 
+class Outcomes(BaseModel):
+    """Clips by whether their whole set of labels was found; the three add up to all clips."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    right: int
+    """Exactly the true labels were given."""
+    wrong: int
+    """Some label was given, but the set is not the true one."""
+    no_prediction: int
+    """The clip has labels, but none was given (only possible for multi-label)."""
+
+
+class CheckpointFigures(BaseModel):
+    """One of the checkpoints that were compared on the validation part."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    """Where it lies in the bundle: `checkpoints/0005`, `last`, or `best` for the bundle itself."""
+    epoch: int
+    """From 1; 0 where the bundle does not tell."""
+    step: int
+    """Optimizer steps at its end; 0 where the bundle does not tell."""
+    fingerprint: str
+    figures: dict[str, float]
+    """`macro_f1`, `micro_f1`, `samples_f1` and `accuracy` (all labels right) on validation."""
+    chosen: bool = False
+
+
 class ClipMetrics(BaseModel):
     """The content of `metrics.json`."""
 
@@ -86,6 +130,11 @@ class ClipMetrics(BaseModel):
     """Multi-label: the probability from which each class is chosen."""
     at_half: Summary | None = None
     """Multi-label with tuned thresholds: the figures with 0.5 for every class."""
+    outcomes: Outcomes | None = None
+    training_clips: dict[str, int] = {}
+    """Class → clips of the training part that carry it; empty where there are several models."""
+    checkpoints: list[CheckpointFigures] = []
+    """What was compared before the evaluation; the chosen one is the evaluated one."""
     notes: list[str] = []
     """What a reader should know before quoting a figure."""
 
@@ -131,5 +180,13 @@ class Evaluation(Index):
     """The headline figures, also in `metrics.json`."""
     curves: dict[str, list[dict[str, float]]] = {}
     """Model name → its per-epoch training figures."""
+    epochs: dict[str, int] = {}
+    """Model name → the epoch of its weights, where known."""
+    arrays: dict[str, str] = {}
+    """Array (see ARRAYS) → its file name, where that is not `<array>.npy`."""
     files: dict[str, str]
     """What each file of the directory is."""
+
+    def array_file(self, array: str) -> str:
+        """File name of an array, one of ARRAYS."""
+        return self.arrays.get(array, f"{array}.npy")

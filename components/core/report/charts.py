@@ -52,6 +52,7 @@ def line_chart(
     height: int = 280,
     whole_x: bool = False,
     named: bool = False,
+    points: bool = False,
 ) -> str:
     """Lines over a grid.
 
@@ -67,9 +68,10 @@ def line_chart(
         height: of the drawing.
         whole_x: only whole numbers as ticks.
         named: write the names of the lines below, for charts that stand alone.
+        points: mark each value, where lines only join single ones.
     """
-    points = [[p for p in zip(s.x, s.y, strict=True) if _finite(p)] for s in series]
-    every = [p for line in points for p in line]
+    lines = [[p for p in zip(s.x, s.y, strict=True) if _finite(p)] for s in series]
+    every = [p for line in lines for p in line]
     xs, ys = [p[0] for p in every] or [0, 1], [p[1] for p in every] or [0, 1]
     x_low, x_high = x_range or _spread(min(xs), max(xs))
     y_ticks = ticks(*(y_range or (min(ys), max(ys))), count=5)
@@ -97,8 +99,8 @@ def line_chart(
         parts.append(_line("dashed", px(mark_x), TOP + 12, px(mark_x), bottom))
     if level is not None:
         parts.append(_line("dashed", LEFT, py(level), right, py(level)))
-    for place, line in enumerate(points):
-        parts.append(_polyline([(px(x), py(y)) for x, y in line], place % COLOURED + 1))
+    for place, line in enumerate(lines):
+        parts.append(_polyline([(px(x), py(y)) for x, y in line], place % COLOURED + 1, points))
     if named:
         names, deep = _names([line.name for line in series], width, height)
         parts, height = parts + names, height + deep
@@ -213,12 +215,16 @@ def _names(names: Sequence[str], width: int, top: int) -> tuple[list[str], int]:
     return parts, y - top + 10
 
 
-def _polyline(points: Sequence[tuple[float, float]], colour: int) -> str:
-    if len(points) == 1:
-        x, y = points[0]
-        return f'<circle class="c{colour}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>'
+def _polyline(points: Sequence[tuple[float, float]], colour: int, dotted: bool = False) -> str:
+    dots = ""
+    if dotted or len(points) == 1:
+        dots = "".join(
+            f'<circle class="c{colour}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in points
+        )
+    if len(points) < 2:
+        return dots
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return f'<polyline class="series c{colour}" points="{path}"/>' if points else ""
+    return f'<polyline class="series c{colour}" points="{path}"/>{dots}'
 
 
 def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:

@@ -7,14 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from components.core.report.sorting import SORT
 from components.core.report.style import CHART, COLOURS, PAGE
 
 Interval = tuple[float, float]
+
+SORTABLE = '<table class="sortable">'
 
 
 def page(title: str, eyebrow: str, subtitle: str, sections: Iterable[str], footer: str) -> str:
     """A whole HTML document. `sections` are HTML; the other arguments are plain text."""
     body = "\n".join(section for section in sections if section)
+    script = f"<script>{SORT}</script>\n" if SORTABLE in body else ""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -33,7 +37,7 @@ def page(title: str, eyebrow: str, subtitle: str, sections: Iterable[str], foote
 {body}
 <footer>{escape(footer)}</footer>
 </main>
-</body>
+{script}</body>
 </html>
 """
 
@@ -151,7 +155,12 @@ def legend(entries: Mapping[str, str]) -> str:
     return f'<div class="legend">{"".join(items)}</div>'
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], kinds: Sequence[str]) -> str:
+def table(
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    kinds: Sequence[str],
+    sortable: bool = False,
+) -> str:
     """A table of HTML cells; `kinds` are the cells' classes (`number`, `bar`, `key`, `code`)."""
     top = "".join(
         f'<th class="{kind}">{escape(head)}</th>' for head, kind in zip(heads, kinds, strict=True)
@@ -163,7 +172,8 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], kinds: Sequence[s
         for row in rows
     )
     head = f"<thead><tr>{top}</tr></thead>" if any(heads) else ""
-    return f"<table>{head}<tbody>{body}</tbody></table>"
+    opening = SORTABLE if sortable and head else "<table>"
+    return f"{opening}{head}<tbody>{body}</tbody></table>"
 
 
 def properties(values: Mapping[str, Any]) -> str:

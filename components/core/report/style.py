@@ -121,6 +121,13 @@ th, td { padding: 7px 12px 7px 0; border-bottom: 1px solid var(--line); vertical
 tr:last-child td { border-bottom: 0; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td.bar { min-width: 180px; width: 34%; }
+.sortable th[tabindex] { cursor: pointer; }
+.sortable th[tabindex]:hover { color: var(--ink); }
+.sortable th[aria-sort="ascending"]::after { content: " ↑"; }
+.sortable th[aria-sort="descending"]::after { content: " ↓"; }
+tr.chosen td { background: var(--soft); font-weight: 600; }
+.samples { display: grid; gap: 16px; grid-template-columns: repeat(auto-fit, minmax(460px, 1fr)); }
+.samples img { image-rendering: pixelated; }
 td.key { white-space: nowrap; color: var(--muted); width: 1%; padding-right: 24px; }
 td.code, code { font: 13px ui-monospace, SFMono-Regular, Menlo, monospace;
   overflow-wrap: anywhere; }
@@ -150,7 +157,7 @@ footer { margin-top: 48px; color: var(--muted); font-size: 13.5px; }
   .rows { grid-template-columns: 1fr auto; gap: 8px 12px; }
   .rows .figure { grid-column: 2; }
   .rows .own, .rows .other { grid-column: 1 / -1; margin-bottom: 8px; }
-  .small { grid-template-columns: 1fr 1fr; }
+  .small { grid-template-columns: 1fr 1fr; } .samples { grid-template-columns: 1fr; }
   td.bar { min-width: 120px; }
 }
 @media print {
