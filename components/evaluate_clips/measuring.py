@@ -170,6 +170,12 @@ def _about_classes(overall: Comparison, how: Measure, predictions: Predictions) 
         lines.append(f"No clip shows {listed(absent)}; undefined figures are left out of means.")
     if few:
         lines.append(f"Few clips of {listed(few)}; single clips move these classes' figures a lot.")
+    silent = ~(predictions.actual | predictions.predicted).any(axis=1)
+    if predictions.multi_label and silent.any():
+        lines.append(
+            f"{silent.sum()} clips have no label and were given none: right, but their F1 per clip "
+            "is 0 by definition."
+        )
     if not predictions.multi_label and len(np.unique(predictions.predicted.argmax(axis=1))) == 1:
         only = how.classes[int(predictions.predicted[0].argmax())]
         lines.append(f"The model says {only!r} for every clip.")
