@@ -28,6 +28,7 @@ class Reporter:
     """Reports for one stage; every method is cheap enough to call in an inner loop."""
 
     def __init__(self, stage: str, mode: str = "") -> None:
+        """`mode` is bar, log, json or silent; '' chooses what suits the process's surroundings."""
         self.stage = stage
         if not mode:
             as_json = os.environ.get("TRAINYARD_EVENTS") == "json"
@@ -40,6 +41,8 @@ class Reporter:
 
     def progress(self, done: float, total: float, unit: str = "items", note: str = "") -> None:
         """Says how far the current piece of work is; rate-limited except for first and last."""
+        if self._mode == "silent":
+            return
         now = time.monotonic()
         if done <= self._first or not self._started:  # resumed work does not start at 0
             self._started, self._first = now, done
@@ -97,6 +100,8 @@ class Reporter:
     def _say(self, kind: str, text: str) -> None:
         if self._mode == "json":
             self._emit(kind, text=text)
+            return
+        if self._mode == "silent":
             return
         if self._open_bar:
             print(file=sys.stderr)

@@ -22,13 +22,18 @@ GRACE_SECONDS = 30.0
 """What a stage gets after SIGTERM to save its work."""
 
 
-def die_with_parent(number: int = signal.SIGTERM) -> None:
+def die_with_parent(number: int = signal.SIGTERM, parent: int = 0) -> None:
     """Makes the kernel send this process signal `number` when its parent dies.
 
     Uses prctl(2) on Linux and a watching thread elsewhere, so that even a SIGKILLed parent
     leaves no child behind.
+
+    Args:
+        number: the signal.
+        parent: process id of the parent, where this process has been told it: then an end before
+            this call is noticed too.
     """
-    parent = os.getppid()
+    parent = parent or os.getppid()
     if sys.platform != "linux":
         watch_process(parent)
         return
@@ -106,3 +111,13 @@ def stop_on_sigterm() -> Iterator[StopSignal]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def orderly_stop() -> Iterator[StopSignal]:
+    """`stop_on_sigterm` in the main thread; elsewhere whoever owns that one handles signals."""
+    if threading.current_thread() is threading.main_thread():
+        with stop_on_sigterm() as stop:
+            yield stop
+    else:
+        yield StopSignal()

@@ -25,4 +25,6 @@ def moving_average(network: nn.Module, decay: float) -> AveragedModel:
             for mine, theirs in zip(averaged, current, strict=True):
                 mine.copy_(theirs)
 
-    return AveragedModel(network, multi_avg_fn=move, use_buffers=True)
+    average = AveragedModel(network, multi_avg_fn=move, use_buffers=True)
+    average.requires_grad_(False)  # else several processes would wait for its gradients
+    return average

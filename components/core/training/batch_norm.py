@@ -23,18 +23,14 @@ class BatchNormWarmup:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        self._layers = [
-            module
-            for module in network.modules()
-            if isinstance(module, _BatchNorm) and module.momentum and module.track_running_stats
-        ]
+        self._network = network
         self._before: list[Tensor] = []
         self._factors: list[float] = []
 
     def before_batch(self, batches: int) -> None:
         """Call before a training batch, `batches` having been seen."""
         wanted = min(1.0, RECENT / (batches + 1))
-        factors = [max(1.0, wanted / float(layer.momentum or 1.0)) for layer in self._layers]
+        factors = [max(1.0, wanted / float(layer.momentum or 1.0)) for layer in self._layers()]
         self._factors = [factor for factor in factors for _ in range(2)]
         self._before = []
         if any(factor > 1 for factor in factors):
@@ -52,6 +48,14 @@ class BatchNormWarmup:
         torch._foreach_copy_(now, moves)
         self._before = []
 
+    def _layers(self) -> list[_BatchNorm]:
+        # looked up each time: synchronised layers take the place of the others on several GPUs
+        return [
+            module
+            for module in self._network.modules()
+            if isinstance(module, _BatchNorm) and module.momentum and module.track_running_stats
+        ]
+
     def _statistics(self) -> list[Tensor]:
-        values = [value for m in self._layers for value in (m.running_mean, m.running_var)]
+        values = [value for m in self._layers() for value in (m.running_mean, m.running_var)]
         return [value for value in values if value is not None]

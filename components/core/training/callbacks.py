@@ -26,6 +26,7 @@ REPORT_SECONDS = 0.2
 class Recorder(pl.Callback):
     """Advances the position, records each epoch's figures and ends training early.
 
+    All processes record the first one's figures, so that they come to the same decisions.
     It must be the first callback: the others look at the position.
     """
 
@@ -53,6 +54,7 @@ class Recorder(pl.Callback):
             **module.validation,
             "seconds": round(time.monotonic() - self._began, 3),
         }
+        figures = module.processes.firsts(figures)
         module.finish_epoch(figures)
         history = module.position.history
         shown = {k: v for k, v in figures.items() if k.startswith(("train_", "val_"))}
@@ -68,7 +70,11 @@ class Recorder(pl.Callback):
 
 
 class Saver(pl.Callback):
-    """Writes snapshots and weights to `folder`, and stops in order when asked to."""
+    """Writes snapshots and weights to `folder`, and stops in order when asked to.
+
+    Of several processes the first writes, and whether it is time to is for all to agree on: clocks
+    differ, and a signal may reach only one.
+    """
 
     def __init__(self, folder: Path, stop: StopSignal) -> None:
         self.file = folder / "snapshot.pt"
@@ -94,33 +100,37 @@ class Saver(pl.Callback):
         if batch is None or not module.plan.ends_step(module.position.batch - 1):
             return
         due = time.monotonic() - self._saved >= 60 * module.options.checkpoint_minutes
-        if due or self._stop:
+        due, stop = module.processes.any(due, bool(self._stop))
+        if due or stop:
             finite_loss(module)
             self._save(module)
-        self._end_if_asked(module)
+        if stop:
+            self._end(module)
 
     def on_validation_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, *_: Any
     ) -> None:
         """A stop need not wait for the end of the validation, which is repeated as a whole."""
-        if self._stop:
-            self._save(_module(pl_module))
-            self._end_if_asked(_module(pl_module))
+        module = _module(pl_module)
+        if module.processes.any(bool(self._stop))[0]:
+            self._save(module)
+            self._end(module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keeps the epoch's weights, then commits to the epoch, then drops what is not needed."""
         module = _module(pl_module)
-        if trainer.is_global_zero:
+        if module.processes.first:
             save_weights(self.path(module.position.epoch), module.best_network)
         self._save(module)
-        if trainer.is_global_zero:
+        if module.processes.first:
             self._prune(module)
-        if not trainer.should_stop:
-            self._end_if_asked(module)
+        if module.processes.any(bool(self._stop))[0] and not trainer.should_stop:
+            self._end(module)
 
     def _save(self, module: FitModule) -> None:
-        if module.trainer.is_global_zero:
-            write_snapshot(self.file, module.snapshot())
+        snapshot = module.snapshot()
+        if module.processes.first:
+            write_snapshot(self.file, snapshot)
         self._saved = time.monotonic()
 
     def _prune(self, module: FitModule) -> None:
@@ -132,13 +142,13 @@ class Saver(pl.Callback):
             if int(path.stem) not in kept:
                 files.remove(path)
 
-    def _end_if_asked(self, module: FitModule) -> None:
-        if self._stop:
-            here = module.position
-            raise StoppedError(
-                f"stopped by a signal in epoch {here.epoch + 1} after {here.batch} of "
-                f"{module.plan.batches} batches; run the same command again to continue"
-            )
+    def _end(self, module: FitModule) -> None:
+        module.processes.wait()  # what is saved is saved before anyone ends
+        here = module.position
+        raise StoppedError(
+            f"stopped by a signal in epoch {here.epoch + 1} after {here.batch} of "
+            f"{module.plan.batches} batches; run the same command again to continue"
+        )
 
 
 class ProgressReporter(pl.Callback):
@@ -187,7 +197,7 @@ def finite_loss(module: FitModule) -> float:
     Raises:
         TrainyardError: it is not a number, so that nothing trained from here on is worth keeping.
     """
-    loss = module.mean_loss()
+    loss = module.epoch_loss()
     if not math.isfinite(loss):
         precision = "" if module.trainer.precision == "32-true" else ", or precision=fp32"
         raise TrainyardError(

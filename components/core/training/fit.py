@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,20 +14,25 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from components.core import files
 from components.core.errors import InputError, StoppedError
 from components.core.events import Reporter
-from components.core.lifetime import StopSignal, stop_on_sigterm
+from components.core.lifetime import orderly_stop
 from components.core.training.callbacks import ProgressReporter, Recorder, Saver
 from components.core.training.checkpoint import read_snapshot
+from components.core.training.freezing import frozen_modules
 from components.core.training.history import Row, best_epoch, exhausted
 from components.core.training.loader import Examples, loader_processes, make_loader
 from components.core.training.logs import Logs
 from components.core.training.module import FitModule
+from components.core.training.optimizers import trained_parameters
 from components.core.training.options import FitOptions
-from components.core.training.plan import BatchPlan
+from components.core.training.plan import BatchPlan, share_problems
+from components.core.training.processes import joined
 from components.core.training.task import Task
 
 
@@ -61,6 +65,12 @@ def fit(
     whatever ended the earlier attempts; so does one on a GPU with `options.deterministic`, as far
     as its algorithms allow. After SIGTERM or SIGINT the state is saved at the next optimizer step.
 
+    Started by torchrun in several processes, each takes its share of every batch, and the result is
+    that of one process, but for dropout and other randomness in the network. Batch normalisation
+    sees the whole batch on GPUs, and each process's share on the CPU. Every process calls this
+    with the same arguments; the first one writes and reports. Training may be continued by another
+    number of processes.
+
     Args:
         task: what to train; frozen parameters (`freezing.freeze`) stay as they are.
         train: training examples.
@@ -77,15 +87,42 @@ def fit(
     """
     if not len(train):
         raise InputError("there are no training examples")
+    trained_parameters(task.network)
     device = resolve_device(options.device)
-    folder.mkdir(parents=True, exist_ok=True)
-    for place in (folder, folder / "weights"):
-        files.remove_partials(place)
-    plan = BatchPlan(len(train), options.batch_size, options.accumulate, options.seed)
-    module = FitModule(task, options, plan, read_snapshot(folder / "snapshot.pt"))
-    history = module.position.history
+    with joined(device) as processes:
+        if problems := share_problems(len(train), options.batch_size, processes.count):
+            raise InputError("; ".join(problems))
+        if processes.first:
+            folder.mkdir(parents=True, exist_ok=True)
+            for place in (folder, folder / "weights"):
+                files.remove_partials(place)
+        else:
+            report = Reporter(report.stage, "silent")
+        processes.wait()
+        size, share = options.batch_size, (processes.rank, processes.count)
+        plan = BatchPlan(len(train), size, options.accumulate, options.seed, True, *share)
+        module = FitModule(task, options, plan, read_snapshot(folder / "snapshot.pt"), processes)
+        history = module.position.history
+        if not exhausted(history, options.epochs, options.early_stop, options.monitor):
+            _train(module, train, val, device, folder, report, unit)
+        processes.wait()
+    return _result(history, options, folder)
+
+
+def finished(options: FitOptions, folder: Path) -> FitResult | None:
+    """What an earlier `fit` with these options left in `folder`, if it came to its end.
+
+    Raises:
+        InputError: a damaged state.
+    """
+    snapshot = read_snapshot(folder / "snapshot.pt")
+    history = snapshot.position.history if snapshot else []
     if not exhausted(history, options.epochs, options.early_stop, options.monitor):
-        _train(module, train, val, device, folder, report, unit)
+        return None
+    return _result(history, options, folder)
+
+
+def _result(history: list[Row], options: FitOptions, folder: Path) -> FitResult:
     weights = {int(path.stem): path for path in sorted((folder / "weights").glob("*.safetensors"))}
     return FitResult(history, best_epoch(history, options.monitor), weights, folder / "logs")
 
@@ -130,12 +167,13 @@ def _train(
     report: Reporter,
     unit: str,
 ) -> None:
-    options, network = module.options, module.task.network
-    workers = loader_processes(options.workers, device)
+    options, network, processes = module.options, module.task.network, module.processes
+    workers = loader_processes(options.workers, device, processes.local_count)
     train_loader = make_loader(train, module.items, workers, device)
     val_loader = None
     if val is not None and len(val):
-        batches = BatchPlan(len(val), options.batch_size, shuffle=False).examples(0)
+        share = {"process": processes.rank, "processes": processes.count}
+        batches = BatchPlan(len(val), options.batch_size, shuffle=False, **share).examples(0)
         items = [(0, batch) for batch in batches]
         val_loader = make_loader(val, lambda: items, (workers + 1) // 2, device)
     if options.channels_last:
@@ -143,13 +181,15 @@ def _train(
     if options.compile:
         network.compile(dynamic=False)
     module.train()
-    with _quiet(), _stop_flag() as stop:
-        callbacks = [
-            Recorder(report),
-            Logs(folder / "logs"),
-            ProgressReporter(report, unit),
-            Saver(folder, stop),
-        ]
+    if processes.count > 1 and device.type == "cpu" and _trains_batch_norm(network):
+        report.warn(
+            "on the CPU batch normalisation sees each process's share of a batch, so that the "
+            "result depends on the number of processes; use processes: 1, or GPUs"
+        )
+    with _quiet(), orderly_stop() as stop:
+        callbacks = [Recorder(report), Logs(folder / "logs"), Saver(folder, stop)]
+        if processes.first:  # others need not wait for their loss
+            callbacks.insert(2, ProgressReporter(report, unit))
         trainer = _make_trainer(module, device, folder, callbacks)
         try:
             trainer.fit(module, train_loader, val_loader)
@@ -160,14 +200,24 @@ def _train(
 def _make_trainer(
     module: FitModule, device: torch.device, folder: Path, callbacks: list[pl.Callback]
 ) -> pl.Trainer:
-    options = module.options
+    options, processes = module.options, module.processes
+    where: dict[str, Any] = {"devices": 1 if device.index is None else [device.index]}
+    if processes.count > 1:
+        where = {
+            "devices": processes.local_count,
+            "num_nodes": processes.count // processes.local_count,
+            # Batch statistics are shared where they matter, before a validation; otherwise the
+            # processes would have to go through validations of the same length.
+            "strategy": DDPStrategy(broadcast_buffers=False),
+            "sync_batchnorm": device.type == "cuda",
+        }
     if TorchElasticEnvironment.detect():
         environment: Any = TorchElasticEnvironment()
     else:
         environment = LightningEnvironment()  # not SLURM's, which takes signals for itself
-    return pl.Trainer(
+    trainer = pl.Trainer(
+        **where,
         accelerator="cpu" if device.type == "cpu" else "gpu",
-        devices=1 if device.index is None else [device.index],
         precision=resolve_precision(options.precision, device),  # type: ignore[arg-type]
         plugins=[environment],
         max_epochs=options.epochs - module.position.epoch,
@@ -184,6 +234,26 @@ def _make_trainer(
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
+    if processes.count > 1:
+        _keep_signals(trainer)
+    return trainer
+
+
+def _keep_signals(trainer: pl.Trainer) -> None:
+    """Leaves signals to the Saver.
+
+    Lightning would communicate in a signal handler, where the other processes do not expect it,
+    and before every batch, where each of them would wait for its GPU.
+    """
+    connector: Any = trainer._signal_connector
+    connector.register_signal_handlers = lambda: None
+    loop: Any = trainer.fit_loop.epoch_loop
+    loop._broadcast_sigterm_tensor = lambda: None
+
+
+def _trains_batch_norm(network: torch.nn.Module) -> bool:
+    frozen = {id(module) for module in frozen_modules(network)}
+    return any(isinstance(m, _BatchNorm) and id(m) not in frozen for m in network.modules())
 
 
 def use_channels_last(network: torch.nn.Module) -> None:
@@ -192,15 +262,6 @@ def use_channels_last(network: torch.nn.Module) -> None:
     for value in network.parameters():
         if value.ndim in formats:
             value.data = value.data.contiguous(memory_format=formats[value.ndim])
-
-
-@contextlib.contextmanager
-def _stop_flag() -> Iterator[StopSignal]:
-    if threading.current_thread() is threading.main_thread():
-        with stop_on_sigterm() as stop:
-            yield stop
-    else:  # whoever owns the main thread handles signals
-        yield StopSignal()
 
 
 @contextlib.contextmanager

@@ -65,14 +65,14 @@ def _end_workers(reference: weakref.ref[DataLoader[Any]]) -> None:
         iterator._shutdown_workers()
 
 
-def loader_processes(workers: int, device: torch.device) -> int:
-    """How many worker processes to use; `workers` as in FitOptions.
+def loader_processes(workers: int, device: torch.device, trainers: int = 1) -> int:
+    """How many worker processes each of the machine's `trainers` uses; `workers` as in FitOptions.
 
     Training on the CPU keeps every core busy, so batches are made in between by the same process.
     """
     if workers or device.type == "cpu":
         return workers
-    return min(usable_cpus(), MOST_WORKERS)
+    return max(1, min(usable_cpus() // trainers, MOST_WORKERS))
 
 
 class _Batches(Dataset[Any]):

@@ -34,7 +34,7 @@ class Logs(pl.Callback):
         from torch.utils.tensorboard import SummaryWriter
 
         assert isinstance(pl_module, FitModule)
-        if trainer.is_global_zero:
+        if pl_module.processes.first:
             self._writer = SummaryWriter(
                 str(self._folder / "tensorboard"), purge_step=pl_module.position.step + 1
             )

@@ -16,6 +16,7 @@ from components.core.training.freezing import keep_frozen
 from components.core.training.optimizers import make_optimizer
 from components.core.training.options import FitOptions
 from components.core.training.plan import BatchPlan
+from components.core.training.processes import Processes
 from components.core.training.schedule import learning_rate
 from components.core.training.seeds import BATCH, VALIDATION, seed_all
 from components.core.training.task import Task
@@ -25,27 +26,37 @@ class FitModule(pl.LightningModule):
     """Trains a task and knows exactly where training stands.
 
     Lightning runs the loops; the position, the learning rate and all randomness come from here,
-    so that continuing from a snapshot repeats what an undisturbed run does.
+    so that continuing from a snapshot repeats what an undisturbed run does. Where several processes
+    train together, nothing of the position or the snapshot depends on how many they are.
     """
 
     loss_sum: Tensor
+    """Sum of the losses of this process's examples of the epoch in progress."""
 
     def __init__(
-        self, task: Task, options: FitOptions, plan: BatchPlan, snapshot: Snapshot | None
+        self,
+        task: Task,
+        options: FitOptions,
+        plan: BatchPlan,
+        snapshot: Snapshot | None,
+        processes: Processes,
     ) -> None:
         super().__init__()
         self.task = task
         self.options = options
         self.plan = plan
+        self.processes = processes
         self.position = snapshot.position if snapshot else Position()
         self.validation: dict[str, float] = {}
         self._restored = snapshot
         self.averaged = moving_average(task.network, options.ema) if options.ema else None
         self.register_buffer("loss_sum", torch.zeros((), dtype=torch.float64))
+        self._examples = 0
         self._warmup = BatchNormWarmup(task.network) if options.warm_batch_norm else None
         if snapshot:
             task.network.load_state_dict(snapshot.network)
             self.loss_sum.copy_(snapshot.loss_sum)
+            self._examples = plan.before(self.position.batch)
             if self.averaged is not None:
                 self.averaged.load_state_dict(snapshot.averaged)
 
@@ -64,13 +75,19 @@ class FitModule(pl.LightningModule):
         return [(epoch, examples) for examples in self.plan.examples(epoch, batch)]
 
     def snapshot(self) -> Snapshot:
-        """What `checkpoint` writes; only valid where no gradients are being accumulated."""
+        """What `checkpoint` writes; only valid where no gradients are being accumulated.
+
+        Every process must ask for it; what the first one gets is the state of all.
+        """
+        total = self.loss_sum
+        if self.processes.count > 1:
+            total = torch.tensor(self.processes.total(float(total)), dtype=torch.float64)
         averaged = self.averaged.state_dict() if self.averaged is not None else {}
         return Snapshot(
             position=self.position,
             network=self.task.network.state_dict(),
             optimizer=self._optimizer().state_dict(),
-            loss_sum=self.loss_sum,
+            loss_sum=total,
             averaged=averaged,
             scaler=self.trainer.precision_plugin.state_dict(),
         )
@@ -87,6 +104,9 @@ class FitModule(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         """Restores what needs the optimizer to exist."""
+        if not self.processes.first:  # the first one goes on with the sum over all
+            self.loss_sum.zero_()
+            self._examples = 0
         if self._restored:
             self._optimizer().load_state_dict(self._restored.optimizer)
             self.trainer.precision_plugin.load_state_dict(self._restored.scaler)
@@ -95,7 +115,7 @@ class FitModule(pl.LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Makes the batch independent of everything but its position."""
         here = self.position
-        seed_all(self.options.seed, BATCH, here.epoch, here.batch)
+        seed_all(self.options.seed, BATCH, here.epoch, here.batch, *self.processes.own)
         rate = learning_rate(self.options, here.step, self.plan.steps)
         for group in self._optimizer().param_groups:
             group["lr"] = rate
@@ -104,11 +124,14 @@ class FitModule(pl.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """The batch's share of the step's loss, which is the mean over all of its examples."""
-        size = self.plan.size(self.position.batch)
+        size = self.plan.share(self.position.batch)
         loss = self.task.loss(self.task.network, batch)
         self.loss_sum += loss.detach().double() * size
-        # Lightning divides by `accumulate` whatever the number and size of the step's batches
-        return loss * (self.options.accumulate * size / self.plan.step_size(self.position.batch))
+        self._examples += size
+        # Lightning divides by `accumulate` whatever the number and size of the step's batches, and
+        # the gradients are averaged over the processes whatever the size of their shares
+        factor = self.options.accumulate * self.processes.count
+        return loss * (factor * size / self.plan.step_size(self.position.batch))
 
     def finish_batch(self) -> bool:
         """Counts the batch just trained; True when the optimizer has stepped with it."""
@@ -131,23 +154,31 @@ class FitModule(pl.LightningModule):
         here.epoch += 1
         here.batch = 0
         self.loss_sum.zero_()
+        self._examples = 0
 
     def on_validation_epoch_start(self) -> None:
         """Starts a validation whose randomness, if any, is that of the epoch."""
-        seed_all(self.options.seed, VALIDATION, self.position.epoch)
+        seed_all(self.options.seed, VALIDATION, self.position.epoch, *self.processes.own)
+        self.processes.share_buffers(self.best_network)
         self.task.start_validation()
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Hands the batch to the task; Lightning has switched gradients and dropout off."""
-        self.task.validate(self.best_network, batch)
+        if batch is not None:  # else the others share a batch too small for all
+            self.task.validate(self.best_network, batch)
 
     def on_validation_epoch_end(self) -> None:
         """Takes the task's figures."""
         self.validation = self.task.validation_metrics()
 
     def mean_loss(self) -> float:
-        """Mean training loss of the epoch so far, over its examples."""
-        return float(self.loss_sum) / max(self.plan.before(self.position.batch), 1)
+        """Mean training loss of the epoch so far, over this process's examples."""
+        return float(self.loss_sum) / max(self._examples, 1)
+
+    def epoch_loss(self) -> float:
+        """Mean training loss of the epoch so far, over all examples; all processes must ask."""
+        total = self.processes.total(float(self.loss_sum))
+        return total / max(self.plan.before(self.position.batch), 1)
 
     def _optimizer(self) -> Optimizer:
         optimizer = self.optimizers(use_pl_optimizer=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("cosine", "multistep", "constant")
+MILESTONE_UNITS = ("epoch", "step")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -15,7 +16,7 @@ class FitOptions:
 
     epochs: int = 30
     batch_size: int = 8
-    """Examples per batch, at most."""
+    """Examples per batch, at most; over all processes where several train together."""
     accumulate: int = 1
     """Batches per optimizer step."""
     optimizer: str = "adamw"
@@ -30,7 +31,9 @@ class FitOptions:
     warmup_epochs: float = 0.0
     """Epochs over which the learning rate rises linearly."""
     milestones: tuple[float, ...] = ()
-    """Epochs after which `multistep` multiplies the learning rate by `decay`."""
+    """When `multistep` multiplies the learning rate by `decay`, in `milestone_unit`."""
+    milestone_unit: str = "epoch"
+    """One of MILESTONE_UNITS; a step is a step of the optimizer."""
     decay: float = 0.1
     gradient_clip: float = 0.0
     """Largest norm of the gradient; 0 means no limit."""
@@ -54,7 +57,8 @@ class FitOptions:
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:<number>`."""
     workers: int = 0
-    """Loader processes; 0 chooses: the usable CPUs beside a GPU, none beside the CPU."""
+    """Loader processes of each training process; 0 chooses: its share of the usable CPUs beside a
+    GPU, none beside the CPU."""
     channels_last: bool = True
     """Memory format of weights and activations; faster on most devices."""
     compile: bool = False

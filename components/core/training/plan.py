@@ -14,7 +14,8 @@ class BatchPlan:
     """Divides `count` examples into batches, and batches into optimizer steps.
 
     Every example is used once per epoch. Batches of an epoch differ by at most one example
-    instead of leaving a small last one, so none is too small for batch normalisation.
+    instead of leaving a small last one, so none is too small for batch normalisation. Where
+    several processes train together, each takes every so many of a batch's examples.
     """
 
     count: int
@@ -26,6 +27,9 @@ class BatchPlan:
     fewer."""
     seed: int = 0
     shuffle: bool = True
+    process: int = 0
+    """Which process's share `examples` and `share` give."""
+    processes: int = 1
 
     @property
     def batches(self) -> int:
@@ -47,11 +51,16 @@ class BatchPlan:
         """Examples in a batch."""
         return self.before(batch + 1) - self.before(batch)
 
+    def share(self, batch: int) -> int:
+        """Examples of a batch that this process takes."""
+        return len(range(self.process, self.size(batch), self.processes))
+
     def examples(self, epoch: int, first_batch: int = 0) -> list[list[int]]:
-        """The batches of an epoch from `first_batch` on."""
+        """This process's shares of the batches of an epoch from `first_batch` on."""
         order = self.order(epoch)
+        step = self.processes
         return [
-            order[self.before(batch) : self.before(batch + 1)].tolist()
+            order[self.before(batch) + self.process : self.before(batch + 1) : step].tolist()
             for batch in range(first_batch, self.batches)
         ]
 
@@ -68,3 +77,28 @@ class BatchPlan:
     def before(self, batch: int) -> int:
         """Examples in all batches of the epoch before this one."""
         return batch * self.count // self.batches
+
+
+def share_problems(count: int, batch_size: int, processes: int) -> list[str]:
+    """What is wrong when a batch leaves one of `processes` without examples; empty when none does.
+
+    Args:
+        count: training examples.
+        batch_size: most examples in a batch, over all processes.
+        processes: how many take their share of each batch.
+    """
+    if processes <= smallest_batch(count, batch_size):
+        return []
+    if processes > count:
+        return [f"processes: {processes} is more than the {count} training examples; use fewer"]
+    enough = next(n for n in range(processes, count + 1) if smallest_batch(count, n) >= processes)
+    return [
+        f"batch_size: {batch_size} makes batches of {smallest_batch(count, batch_size)} of the "
+        f"{count} training examples, which leaves some of the {processes} processes without any; "
+        f"use a batch_size of at least {enough}, or fewer processes"
+    ]
+
+
+def smallest_batch(count: int, batch_size: int) -> int:
+    """Examples in the smallest batch of an epoch."""
+    return count // -(-count // batch_size)

@@ -12,10 +12,10 @@ def learning_rate(options: FitOptions, step: int, steps_per_epoch: int) -> float
 
     Linear warm-up from 1/warm-up steps to the full rate, then cosine to zero at the end of the
     last epoch (Loshchilov and Hutter, arXiv:1608.03983, without restarts), or `decay` at every
-    milestone passed, or constant.
+    milestone passed (an epoch or, with milestone_unit `step`, an optimizer step), or constant.
 
     Args:
-        options: epochs, learning_rate, schedule, warmup_epochs, milestones and decay.
+        options: epochs, learning_rate, schedule, warmup_epochs, milestones, milestone_unit, decay.
         step: optimizer steps made so far, from 0.
         steps_per_epoch: optimizer steps in an epoch.
     """
@@ -27,6 +27,7 @@ def learning_rate(options: FitOptions, step: int, steps_per_epoch: int) -> float
         share = (step - warmup) / max(total - warmup, 1)
         return options.learning_rate * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
     if options.schedule == "multistep":
-        passed = sum(step >= round(epoch * steps_per_epoch) for epoch in options.milestones)
+        unit = steps_per_epoch if options.milestone_unit == "epoch" else 1
+        passed = sum(step >= round(milestone * unit) for milestone in options.milestones)
         return options.learning_rate * options.decay**passed
     return options.learning_rate

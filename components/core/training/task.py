@@ -35,4 +35,8 @@ class Task(nn.Module, ABC):
 
     @abstractmethod
     def validation_metrics(self) -> dict[str, float]:
-        """Figures of the batches gathered, `val_loss` among them."""
+        """Figures of the batches gathered, `val_loss` among them.
+
+        Where several processes train together, each has gathered its share, or nothing, and the
+        figures must be those of all: torchmetrics' `compute` sees to that.
+        """

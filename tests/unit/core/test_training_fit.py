@@ -298,9 +298,29 @@ def test_every_optimizer_learns_in_every_precision_of_the_cpu(
         optimizer=optimizer,
         precision=precision,
         momentum=0.9,
+        learning_rate=0.01 if optimizer == "sgd" else 0.05,
         epochs=8,
     )
     assert result.history[-1]["val_loss"] < 0.3 * result.history[0]["train_loss"]
+
+
+def test_sgd_has_plain_momentum(tmp_path: Path) -> None:
+    network, reference = linear(), linear()
+    changes = {"momentum": 0.9, "learning_rate": 0.01, "weight_decay": 0.1}
+    train(Regression(network), tmp_path, batch_size=22, epochs=3, **changes)
+    data = Points(22, 1)
+    velocities = [torch.zeros_like(value) for value in reference.parameters()]
+    for _ in range(3):
+        loss = functional.mse_loss(reference(data.values), data.wanted)
+        gradients = torch.autograd.grad(loss, list(reference.parameters()))
+        with torch.no_grad():
+            for value, gradient, velocity in zip(
+                reference.parameters(), gradients, velocities, strict=True
+            ):
+                decay = 0.1 * value if value.ndim > 1 else 0.0  # biases are left alone
+                velocity.mul_(0.9).add_(gradient + decay)
+                value -= 0.01 * velocity
+    torch.testing.assert_close(network.state_dict(), reference.state_dict())
 
 
 def test_biases_and_norms_are_not_decayed(tmp_path: Path) -> None:

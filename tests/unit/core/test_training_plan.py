@@ -12,7 +12,7 @@ import torch
 
 from components.core.training.history import best_epoch, exhausted
 from components.core.training.options import FitOptions
-from components.core.training.plan import BatchPlan
+from components.core.training.plan import BatchPlan, share_problems
 from components.core.training.schedule import learning_rate
 from components.core.training.seeds import generator, seed_all
 
@@ -86,6 +86,41 @@ def test_multistep_equals_pytorchs() -> None:
         assert rate == pytest.approx(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
+
+
+def test_milestones_may_count_optimizer_steps() -> None:
+    weight = torch.nn.Parameter(torch.zeros(()))
+    optimizer = torch.optim.SGD([weight], lr=0.4)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [7, 22], gamma=0.1)
+    for rate in rates(schedule="multistep", milestones=(7, 22), milestone_unit="step"):
+        assert rate == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 4])
+def test_shares_of_the_processes_are_the_whole_batch(processes: int) -> None:
+    whole = BatchPlan(41, 7, 2, seed=1)
+    plans = [BatchPlan(41, 7, 2, 1, True, process, processes) for process in range(processes)]
+    shares = [plan.examples(3, 1) for plan in plans]
+    for number, batch in enumerate(whole.examples(3, 1)):
+        own = [share[number] for share in shares]
+        assert sorted(example for share in own for example in share) == sorted(batch)
+        assert [len(share) for share in own] == [plan.share(number + 1) for plan in plans]
+        assert max(map(len, own)) - min(map(len, own)) <= 1
+
+
+@pytest.mark.parametrize("count", [1, 5, 22, 23, 64])
+def test_batches_too_small_for_all_processes_are_refused_with_a_fix_that_works(count: int) -> None:
+    for batch_size in range(1, count + 1):
+        smallest = min(map(len, BatchPlan(count, batch_size).examples(0)))
+        for processes in range(1, count + 1):
+            problems = share_problems(count, batch_size, processes)
+            assert bool(problems) == (smallest < processes)
+            if problems:
+                enough = int(problems[0].split("at least ")[1].split(",")[0])
+                assert not share_problems(count, enough, processes)
+    assert share_problems(count, count, count + 1)[0].startswith(f"processes: {count + 1} is more")
 
 
 def test_warm_up_rises_to_the_full_rate() -> None:
