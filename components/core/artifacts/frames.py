@@ -106,6 +106,27 @@ class FrameReader:
         entry = self.index.clips[clip]
         return np.array(self._table("timestamps")[entry.first : entry.first + entry.frames])
 
+    def frame_labels(self, clip: int, frames: Sequence[int]) -> npt.NDArray[np.float32]:
+        """The labels of single frames: 0 and 1, (T, classes) in the order of `index.classes`.
+
+        A frame has the labels of the segments that it begins in, `start <= time < end`. Labels of
+        the clip that no segment places in time hold for every frame, so all do where a clip has no
+        segments.
+
+        Args:
+            clip: position in `index.clips`.
+            frames: frame numbers from 0; numbers past the end repeat the last frame.
+        """
+        entry = self.index.clips[clip]
+        row = {name: number for number, name in enumerate(self.index.classes)}
+        times = self.timestamps(clip)[np.minimum(np.asarray(frames, int), entry.frames - 1)]
+        labels = np.zeros((len(times), len(row)), np.float32)
+        placed = {segment.label for segment in entry.segments}
+        labels[:, [row[name] for name in entry.labels if name not in placed]] = 1
+        for segment in entry.segments:
+            labels[(segment.start <= times) & (times < segment.end), row[segment.label]] = 1
+        return labels
+
     def read(
         self,
         clip: int,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
 import warnings
@@ -20,6 +21,12 @@ OPSET = 18
 
 TOLERANCE = 1e-4
 """Largest accepted difference between ONNX and PyTorch, relative to 1 + the largest output."""
+
+ROUNDING = 4.0
+"""How often PyTorch's own error, against float64, ONNX may have where that is the larger bound.
+
+Networks that compute positions to look at enlarge the rounding of every step before.
+"""
 
 
 def export_onnx(
@@ -67,7 +74,8 @@ def verify_onnx(
     """Compares the exported file with the network on each batch; returns the largest difference.
 
     Raises:
-        TrainyardError: an output differs by more than `tolerance * (1 + largest output)`.
+        TrainyardError: an output differs by more than `tolerance * (1 + largest output)`, and is
+            not as close to the network's output in float64 as PyTorch's in float32, about.
     """
     import onnxruntime
 
@@ -85,28 +93,35 @@ def verify_onnx(
             with torch.no_grad():
                 expected = network(batch.to(device)).float().cpu().numpy()
             found = session.run(None, {name: batch.cpu().numpy()})[0]
-            worst = max(worst, _difference(found, expected, tuple(batch.shape), tolerance))
+            difference = _difference(found, expected, tuple(batch.shape))
+            allowed = tolerance * (1 + float(np.abs(expected).max()))
+            if not difference <= allowed and not _as_exact(network, batch, expected, found):
+                raise TrainyardError(
+                    f"the exported ONNX model differs from PyTorch by {difference:.2e} on a batch "
+                    f"of {tuple(batch.shape)}, more than the accepted {allowed:.2e}; the export is "
+                    "not usable"
+                )
+            worst = max(worst, difference)
     finally:
         network.train(training)
     return worst
 
 
-def _difference(
-    found: np.ndarray, expected: np.ndarray, shape: tuple[int, ...], tolerance: float
-) -> float:
+def _difference(found: np.ndarray, expected: np.ndarray, shape: tuple[int, ...]) -> float:
     if found.shape != expected.shape:
         raise TrainyardError(
             f"the exported ONNX model returns {found.shape} for a batch of {shape}, "
             f"but PyTorch returns {expected.shape}; the export is not usable"
         )
-    difference = float(np.abs(found - expected).max())
-    allowed = tolerance * (1 + float(np.abs(expected).max()))
-    if not difference <= allowed:  # also refuses NaN
-        raise TrainyardError(
-            f"the exported ONNX model differs from PyTorch by {difference:.2e} on a batch of "
-            f"{shape}, more than the accepted {allowed:.2e}; the export is not usable"
-        )
-    return difference
+    return float(np.abs(found - expected).max())
+
+
+def _as_exact(network: nn.Module, batch: Tensor, expected: np.ndarray, found: np.ndarray) -> bool:
+    device = next(network.parameters()).device
+    with torch.no_grad():
+        exact = copy.deepcopy(network).double()(batch.to(device).double()).cpu().numpy()
+    own, other = (float(np.abs(value - exact).max()) for value in (expected, found))
+    return other <= ROUNDING * own  # never with NaN
 
 
 def _without_traces(model: object) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,35 @@ def load_pretrained(network: nn.Module, path: Path | str, head: str = "logits") 
     Raises:
         InputError: the file cannot be read or does not belong to this network.
     """
-    given = read_weights(Path(path))
+    return fit_weights(network, read_weights(Path(path)), path, head)
+
+
+def fit_weights(
+    network: nn.Module,
+    given: dict[str, Tensor],
+    source: Path | str,
+    head: str = "logits",
+    optional: Sequence[str] = (),
+) -> list[str]:
+    """Puts weights that were read into a network; see `load_pretrained`.
+
+    Args:
+        network: whose parameters are overwritten.
+        given: the weights by name.
+        source: where they come from, for messages.
+        head: name of the sub-module whose shape may differ.
+        optional: sub-modules that stay as they are when nothing is given for them.
+
+    Raises:
+        InputError: they do not belong to this network.
+    """
     own = network.state_dict()
     fitting, notes = _without_other_head(given, own, head)
-    missing = [key for key in own if key not in fitting and not key.endswith(COUNTER)]
-    missing = [key for key in missing if not (notes and key.startswith(f"{head}."))]
+    kept = tuple(f"{name}." for name in optional if not _any_in(fitting, name))
+    if notes:
+        kept = (*kept, f"{head}.")
+    missing = [k for k in own if k not in fitting and not k.endswith(COUNTER)]
+    missing = [key for key in missing if not key.startswith(kept)]
     unknown = [key for key in fitting if key not in own]
     different = [
         f"{key} is {_shape(value)}, the network's is {_shape(own[key])}"
@@ -58,7 +82,7 @@ def load_pretrained(network: nn.Module, path: Path | str, head: str = "logits") 
     ]
     if problems:
         raise InputError(
-            f"the weights in {path} do not fit this network: {'; '.join(problems)}; "
+            f"the weights in {source} do not fit this network: {'; '.join(problems)}; "
             "check its width, its input channels and whether the file is of this architecture"
         )
     network.load_state_dict(fitting, strict=False)
@@ -106,6 +130,10 @@ def _unwrapped(name: str) -> str:
         if name.startswith(wrapper):
             return _unwrapped(name.removeprefix(wrapper))
     return name
+
+
+def _any_in(weights: Mapping[str, Tensor], name: str) -> bool:
+    return any(key.startswith(f"{name}.") for key in weights)
 
 
 def _without_other_head(

@@ -108,13 +108,13 @@ def scale_head(features: int) -> nn.Sequential:
 
 
 def predict(head: nn.Sequential, features: Tensor) -> Tensor:
-    """What a head says of each frame, always in float32.
+    """What a head says of each frame, in the weights' own precision.
 
     In half precision the steps between maps would be a good part of a pixel.
     """
-    inner = head[:-1](features)
+    inner, last = head[:-1](features), cast(nn.Linear, head[-1])
     with torch.autocast(features.device.type, enabled=False):
-        return cast(Tensor, head[-1](inner.float()))
+        return cast(Tensor, last(inner.to(last.weight.dtype)))
 
 
 def folded(clips: Tensor) -> Tensor:
@@ -135,8 +135,8 @@ def warped(clips: Tensor, maps: Tensor) -> Tensor:
     """
     frames = folded(clips)
     with torch.autocast(clips.device.type, enabled=False):
-        grid = functional.affine_grid(maps.float(), list(frames.shape), align_corners=False)
-        seen = functional.grid_sample(frames.float(), grid, align_corners=False)
+        grid = functional.affine_grid(maps, list(frames.shape), align_corners=False)
+        seen = functional.grid_sample(frames.to(maps.dtype), grid, align_corners=False)
     return seen.to(clips.dtype).view(-1, clips.shape[2], *seen.shape[1:]).transpose(1, 2)
 
 

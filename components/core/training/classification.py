@@ -1,4 +1,7 @@
-"""Classifying clips: one label each (cross-entropy) or several (binary cross-entropy)."""
+"""Classifying clips: one label each (cross-entropy) or several (binary cross-entropy).
+
+Where labels are known in time, the loss may be on single frames too.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from torchmetrics.classification import (
     MultilabelF1Score,
 )
 
+from components.core.errors import InputError
 from components.core.training.clips import ClipBatch, network_input
 from components.core.training.task import Task
 
@@ -36,6 +40,12 @@ class ClipClassification(Task):
         weights: per class, the factor on the loss of its clips (of its positives when
             `multi_label`); see `balanced_weights`.
         label_smoothing: share of each target that is spread over all classes.
+        localisation: share of the loss that is on the labels of single frames, 0 to 1; above 0
+            it needs `multi_label`, batches with `frame_labels`, and a network that gives
+            B x classes x T' logits with `along_time=True`.
+
+    Raises:
+        InputError: `localisation` without `multi_label`.
     """
 
     weights: Tensor
@@ -47,8 +57,14 @@ class ClipClassification(Task):
         multi_label: bool = False,
         weights: np.ndarray | None = None,
         label_smoothing: float = 0.0,
+        localisation: float = 0.0,
     ) -> None:
         super().__init__()
+        if localisation and not multi_label:
+            raise InputError(
+                f"localisation: {localisation} needs several labels a clip; set multi_label: true"
+            )
+        self.localisation = localisation
         self.network = network
         self.multi_label = multi_label
         self.label_smoothing = label_smoothing
@@ -59,17 +75,37 @@ class ClipClassification(Task):
 
     def loss(self, network: nn.Module, batch: ClipBatch) -> Tensor:
         """The mean over the batch's clips, each weighted by its class."""
-        logits = network(network_input(batch["frames"])).float()
-        labels = batch["labels"]
+        clips, labels = network_input(batch["frames"]), batch["labels"]
+        if self.localisation:
+            return self._loss_along_time(network(clips, along_time=True), batch["frame_labels"])
+        logits = network(clips).float()
         if self.multi_label:
-            smooth = self.label_smoothing
-            return functional.binary_cross_entropy_with_logits(
-                logits, labels * (1 - smooth) + smooth / 2, pos_weight=self.weights
-            )
+            return self._binary(logits, labels)
         losses = functional.cross_entropy(
             logits, labels, reduction="none", label_smoothing=self.label_smoothing
         )
         return (losses * self.weights[labels]).mean()
+
+    def _loss_along_time(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The published loss of I3D on Charades: frames and clip, each by its own logits.
+
+        The logits along time are interpolated to the frames; a clip's are the largest of its
+        frames', and its labels all that one of the frames seen has.
+
+        Args:
+            logits: B x classes x T'.
+            labels: B x T x classes.
+        """
+        frames = functional.interpolate(logits.float(), labels.shape[1], mode="linear")
+        on_frames = self._binary(frames.transpose(1, 2), labels)
+        on_clips = self._binary(frames.amax(2), labels.amax(1))
+        return self.localisation * on_frames + (1 - self.localisation) * on_clips
+
+    def _binary(self, logits: Tensor, labels: Tensor) -> Tensor:
+        smooth = self.label_smoothing
+        return functional.binary_cross_entropy_with_logits(
+            logits, labels * (1 - smooth) + smooth / 2, pos_weight=self.weights
+        )
 
     def start_validation(self) -> None:
         """Forgets the last validation."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from components.core.artifacts.frames import FrameReader
-from components.core.training.views import Augmentation, Window
+from components.core.training.views import Augmentation, View, Window
 
 
 class ClipBatch(TypedDict):
@@ -22,6 +22,8 @@ class ClipBatch(TypedDict):
     """B, T, H, W, 3; uint8, RGB. See `network_input`."""
     labels: Tensor
     """B class numbers (int64), or B x classes of 0 and 1 (float32) for several labels a clip."""
+    frame_labels: NotRequired[Tensor]
+    """B x T x classes of 0 and 1 (float32): the labels of each frame; only where asked for."""
 
 
 class ClipExamples:
@@ -33,6 +35,7 @@ class ClipExamples:
         window: what the network sees of each.
         multi_label: whether clips may have several labels, or none.
         augmentation: random views; without it every clip is seen in the middle.
+        per_frame: give the labels of each frame too; only with `multi_label`.
     """
 
     def __init__(
@@ -42,11 +45,13 @@ class ClipExamples:
         window: Window,
         multi_label: bool = False,
         augmentation: Augmentation | None = None,
+        per_frame: bool = False,
     ) -> None:
         self._reader = reader
         self._clips = list(clips)
         self._window = window
         self._augmentation = augmentation
+        self._per_frame = per_frame
         self.targets = targets(reader, clips, multi_label)
 
     def __len__(self) -> int:
@@ -59,13 +64,20 @@ class ClipExamples:
         shape = (len(indices), window.frames, window.size, window.size, 3)
         frames = _empty(shape)
         labels = self.targets[indices]  # a copy
+        along = []
         for row, index in enumerate(indices):
-            if self._read(epoch, index, frames[row].numpy()):
+            view = self._read(epoch, index, frames[row].numpy())
+            if view.mirrored:
                 labels[row] = self._in_mirror(labels[row])
-        return {"frames": frames, "labels": torch.from_numpy(labels)}
+            if self._per_frame:
+                along.append(self._along_time(index, view))
+        batch: ClipBatch = {"frames": frames, "labels": torch.from_numpy(labels)}
+        if self._per_frame:
+            batch["frame_labels"] = torch.from_numpy(np.stack(along))
+        return batch
 
-    def _read(self, epoch: int, index: int, out: np.ndarray) -> bool:
-        """Fills `out` with the example's view; returns whether it is mirrored."""
+    def _read(self, epoch: int, index: int, out: np.ndarray) -> View:
+        """Fills `out` with the example's view."""
         window = self._window
         clip = self._clips[index]
         entry = self._reader.index.clips[clip]
@@ -78,12 +90,17 @@ class ClipExamples:
         self._reader.read(clip, window.numbers(view.start), crop, out=out)
         if view.mirrored:
             out[:] = out[:, :, ::-1].copy()
-        return view.mirrored
+        return view
+
+    def _along_time(self, index: int, view: View) -> np.ndarray:
+        numbers = self._window.numbers(view.start)
+        labels = self._reader.frame_labels(self._clips[index], numbers)
+        return self._in_mirror(labels) if view.mirrored else labels
 
     def _in_mirror(self, label: np.ndarray) -> np.ndarray:
         assert self._augmentation is not None
         order = self._augmentation.order(len(self._reader.index.classes))
-        swapped: np.ndarray = label[order] if label.ndim else order[label]
+        swapped: np.ndarray = label[..., order] if label.ndim else order[label]
         return swapped
 
 
