@@ -144,13 +144,34 @@ def compile_command(pipeline: str, everything: bool, output: Path) -> None:
 
 
 @main.command()
+@click.argument(
+    "pipeline", required=False, default="action_recognition", shell_complete=_complete_pipeline
+)
 @click.option("--output", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True)
 @click.option("--resume", is_flag=True, help="Continue a demo that was stopped.")
-def demo(output: Path, resume: bool) -> None:
-    """Make a small video data set and run action_recognition on it, on the CPU, in minutes."""
+def demo(pipeline: str, output: Path, resume: bool) -> None:
+    """Make a small video data set and run PIPELINE on it, on the CPU, in minutes.
+
+    PIPELINE is action_recognition (the default) or low_resolution_actions.
+    """
     from pipelines.demo import run_demo
 
-    raise SystemExit(run_demo(output, resume))
+    raise SystemExit(run_demo(output, resume, pipeline))
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="HTML page to write, with a .csv beside it  [default: <FILE>_losses.html]",
+)
+def logs(files: tuple[str, ...], output: Path | None) -> None:
+    """Plot the losses in console logs of trainings; - reads `kubectl logs job/x` from a pipe."""
+    from pipelines.logs import show_losses
+
+    for line in show_losses(files, output):
+        click.echo(line)
 
 
 @main.command()

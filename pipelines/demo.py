@@ -1,14 +1,19 @@
-"""The demonstration: handwritten digits that move, so that only motion tells the class.
+"""The demonstrations; that of action_recognition: digits that move, only motion tells the class.
 
 Every digit occurs in every class at every place: one still frame says nothing about the class.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.core import files
+from components.core.errors import SettingsError
+from components.core.settings import closest
+from pipelines import demo_tinyvirat
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,13 +90,46 @@ def _moving(picture: NDArray[Any], direction: tuple[int, int], rng: np.random.Ge
     return (np.stack(frames) * 255).astype(np.uint8)
 
 
-def run_demo(output: Path, resume: bool = False) -> int:
-    """Makes the clips, runs the whole pipeline on them, and says where the results are."""
+@dataclass(frozen=True)
+class Demo:
+    """What a pipeline is demonstrated with."""
+
+    write: Callable[[Path], Path]
+    """Writes the data set into a new folder, which it returns."""
+    parameters: dict[str, Any]
+
+
+DEMOS = {
+    "action_recognition": Demo(write_clips, PARAMETERS),
+    "low_resolution_actions": Demo(demo_tinyvirat.write_clips, demo_tinyvirat.PARAMETERS),
+}
+"""By pipeline."""
+
+DEFAULT = "action_recognition"
+
+
+def run_demo(output: Path, resume: bool = False, pipeline: str = DEFAULT) -> int:
+    """Makes the data, runs the whole pipeline on them, and says where the results are.
+
+    Args:
+        output: folder for data, state and run; each other pipeline has its own folder in it.
+        resume: continue a run that was stopped.
+        pipeline: one of `DEMOS`.
+
+    Raises:
+        SettingsError: there is no demonstration of this pipeline.
+    """
     from pipelines import backends
 
-    source = write_clips(output.absolute() / "clips")
-    folder = output / "run"
+    if pipeline not in DEMOS:
+        known = ", ".join(DEMOS)
+        hint = closest(pipeline, DEMOS)
+        raise SettingsError([f"no demo of {pipeline!r}{hint}; there is: {known}"], "the demo")
+    demo = DEMOS[pipeline]
+    own = output if pipeline == DEFAULT else output / pipeline
+    source = demo.write(own.absolute() / "clips")
+    folder = own / "run"
     again = resume or (folder / "run.json").exists()
-    values = {"source": str(source), **PARAMETERS}
-    request = backends.Request("action_recognition", values, folder, again, output / "state")
+    values = {"source": str(source), **demo.parameters}
+    request = backends.Request(pipeline, values, folder, again, own / "state")
     return backends.load("local").run(request)

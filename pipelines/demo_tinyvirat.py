@@ -108,7 +108,7 @@ def _write_part(
             frames = _scene(labels, length, side, rng)
             path = folder / f"scene_{scene:02d}" / f"{number}.mp4"
             if number % 5:
-                write_clip(path, frames, FPS)
+                write_clip(path, frames, FPS, options={"crf": "18", "preset": "veryfast"})
             else:
                 missing = 7 if (scene, number) == (0, 0) else -1
                 _write_pictures(path.with_name(f"{number}_frames"), frames, missing)

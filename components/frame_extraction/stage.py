@@ -153,7 +153,7 @@ def _extract(
                 skipped = [(s.id, s.reason) for s in writer.skipped]
                 _check_bad(settings, dataset, skipped + later)
             else:
-                writer.add(clip.id, clip.labels, clip.group, outcome)
+                writer.add(clip.id, clip.labels, clip.group, outcome, clip.segments)
                 if isinstance(outcome.payload, Path):
                     outcome.payload.unlink()
             job.report.progress(writer.done, total, "clips")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 RESTARTS = 20
+
+ROUNDS = 10
+"""Of looking at every group for a better place."""
 
 _SCARCE = 1e9
 """Outweighs every deviation."""
@@ -15,32 +19,45 @@ _SCARCE = 1e9
 Counts = NDArray[np.float64]
 
 
-def assign(group_counts: Counts, targets: Counts, seed: Sequence[int]) -> NDArray[np.int64]:
+def assign(
+    group_counts: Counts,
+    targets: Counts,
+    seed: Sequence[int],
+    importance: Sequence[float] = (),
+) -> NDArray[np.int64]:
     """Puts every group into one bin so that each bin comes close to its target in every class.
 
     A greedy pass places the groups of the rarest classes first, larger groups before smaller
     ones, each where it reduces the relative squared deviation most. Of several shuffled passes
     the best is kept: fewest missing (bin, class) pairs, then the smallest deviation.
 
+    With `importance`, for classes with too few groups to be in all bins, the most important bin
+    gets every class before anything else; in the others a class that is missing is weighed
+    against their becoming much larger or smaller than wanted.
+
     Args:
         group_counts: (groups, classes), items of each class in each group.
         targets: (bins, classes), wanted number of items; 0 means none wanted.
         seed: makes the result reproducible.
+        importance: (bins,) of having every class; 0 where it does not matter. Empty makes every
+            missing pair equally bad, and worse than any deviation.
 
     Returns:
         (groups,) bin number of each group.
     """
-    best: tuple[float, float, NDArray[np.int64]] | None = None
+    weights = np.asarray(importance or np.ones(len(targets)), np.float64)
+    cost = partial(_weighed if importance else _strict, targets=targets, importance=weights)
+    best: tuple[tuple[float, ...], NDArray[np.int64]] | None = None
     for restart in range(RESTARTS):
         order = _order(group_counts, np.random.default_rng([*seed, restart]))
-        bins = _greedy(group_counts, targets, order)
-        filled = totals(group_counts, bins, len(targets))
-        missing = float(((filled == 0) & (targets > 0)).sum())
-        deviation = float((((filled - targets) ** 2) / np.maximum(targets, 1)).sum())
-        if best is None or (missing, deviation) < best[:2]:
-            best = missing, deviation, bins
+        bins = _greedy(group_counts, targets, order, weights)
+        if importance:
+            bins = _improved(group_counts, bins, order, len(targets), cost)
+        found = cost(totals(group_counts, bins, len(targets)))
+        if best is None or found < best[0]:
+            best = found, bins
     assert best is not None
-    return best[2]
+    return best[1]
 
 
 def totals(group_counts: Counts, bins: NDArray[np.int64], count: int) -> Counts:
@@ -50,6 +67,47 @@ def totals(group_counts: Counts, bins: NDArray[np.int64], count: int) -> Counts:
     return filled
 
 
+def _strict(filled: Counts, targets: Counts, importance: NDArray[np.float64]) -> tuple[float, ...]:
+    """Missing (bin, class) pairs, then the deviation."""
+    missing = float(((filled == 0) & (targets > 0)).sum())
+    return missing, float((((filled - targets) ** 2) / np.maximum(targets, 1)).sum())
+
+
+def _weighed(filled: Counts, targets: Counts, importance: NDArray[np.float64]) -> tuple[float, ...]:
+    """Classes missing from the first bin; those from others with wrong sizes; the deviation."""
+    missing = ((filled == 0) & (targets > 0)).sum(axis=1)
+    first = importance == importance.max()
+    others = ~first & (importance > 0)
+    sizes = filled.sum(axis=1) / np.maximum(targets.sum(axis=1), 1)
+    price = missing[others].sum() + ((sizes[others] - 1) ** 2).sum()
+    return float(missing[first].sum()), float(price), _strict(filled, targets, importance)[1]
+
+
+def _improved(
+    group_counts: Counts,
+    bins: NDArray[np.int64],
+    order: NDArray[np.int64],
+    count: int,
+    cost: Callable[[Counts], tuple[float, ...]],
+) -> NDArray[np.int64]:
+    """Moves single groups among `count` bins as long as that lowers the cost."""
+    bins = bins.copy()
+    filled = totals(group_counts, bins, count)
+    lowest = cost(filled)
+    for _ in range(ROUNDS):
+        before = lowest
+        for group in order:
+            for other in range(count):
+                moved = filled.copy()
+                moved[bins[group]] -= group_counts[group]
+                moved[other] += group_counts[group]
+                if (now := cost(moved)) < lowest:
+                    filled, lowest, bins[group] = moved, now, other
+        if lowest == before:
+            break
+    return bins
+
+
 def _order(group_counts: Counts, rng: np.random.Generator) -> NDArray[np.int64]:
     class_totals = group_counts.sum(axis=0)
     rarest = np.where(group_counts > 0, class_totals, np.inf).min(axis=1)
@@ -57,7 +115,12 @@ def _order(group_counts: Counts, rng: np.random.Generator) -> NDArray[np.int64]:
     return np.lexsort((rng.permutation(len(group_counts)), -sizes, rarest))
 
 
-def _greedy(group_counts: Counts, targets: Counts, order: NDArray[np.int64]) -> NDArray[np.int64]:
+def _greedy(
+    group_counts: Counts,
+    targets: Counts,
+    order: NDArray[np.int64],
+    importance: NDArray[np.float64],
+) -> NDArray[np.int64]:
     bins = np.zeros(len(group_counts), dtype=np.int64)
     missing = targets.copy()
     weight = 1.0 / np.maximum(targets, 1.0)
@@ -69,7 +132,7 @@ def _greedy(group_counts: Counts, targets: Counts, order: NDArray[np.int64]) -> 
         change = ((counts * counts - 2.0 * counts * missing) * weight).sum(axis=1)
         # a class with no more groups than bins that lack it must go to one of those
         scarce = (counts > 0) & (left <= lacking.sum(axis=0))
-        change -= _SCARCE * (lacking & scarce).sum(axis=1)
+        change -= _SCARCE * importance * (lacking & scarce).sum(axis=1)
         bins[group] = int(np.argmin(change))
         missing[bins[group]] -= counts
         lacking[bins[group]] &= counts == 0

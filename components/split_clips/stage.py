@@ -1,19 +1,20 @@
 """Splits a clip data set into train, val and test.
 
 Stratified by class, with all clips of a group (one recording) on the same side, reproducible by
-seed. Parts are fractions or numbers of clips per class; with `folds` the test part is one fold
-of a k-fold cross-validation.
+seed. Parts are fractions or numbers of clips per class. The test part is the one that the data set
+names, if it does; with `folds` it is one fold of a k-fold cross-validation.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
 from components.core.artifacts.clips import Clip, ClipDataset
 from components.core.artifacts.split import PARTS, Split
-from components.core.errors import InputError
+from components.core.errors import InputError, SettingsError
 from components.core.settings import Settings
 from components.core.stage import Job, Stage
 
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from components.split_clips.assignment import Counts
 
 UNUSED = "unused"
+
+IMPORTANCE = {"train": 10_000.0, "val": 100.0, "test": 1.0, UNUSED: 0.0}
+"""Where classes go that are too rare to be everywhere."""
+
+SHOWN = 10
+"""Groups that a message lists."""
 
 
 class SplitSettings(Settings):
@@ -76,33 +83,84 @@ def split_clips(settings: SplitSettings, job: Job) -> None:
 
     Raises:
         InputError: some class would be missing from a part; says what it would need.
+        SettingsError: folds of a data set that names its own test part.
     """
-    import numpy as np
+    from components.split_clips import missing
 
     dataset = ClipDataset.load(job.inputs["clips"])
     clips = list(dataset.usable())
     if not clips:
         raise InputError("the data set holds no usable clip; see the reasons in its index")
-    groups = _groups(clips)
-    counts = np.zeros((len(groups), len(dataset.classes)))
-    for row, members in enumerate(groups.values()):
-        for clip in members:
-            for label in clip.labels:
-                counts[row, dataset.classes.index(label)] += 1
-    parts = _part_of_each_group(settings, counts)
-    assigned = {
-        clip.id: part
-        for part, members in zip(parts, groups.values(), strict=True)
-        for clip in members
-        if part != UNUSED
-    }
+    published = _published(settings, clips)
+    rest = [clip for clip in clips if clip.id not in published]
+    groups = _groups(rest)
+    counts = _counts(groups, dataset.classes)
+    parts = _part_of_each_group(settings, counts, bool(published))
+    assigned = dict.fromkeys(published, "test")
+    for part, members in zip(parts, groups.values(), strict=True):
+        if part != UNUSED:
+            assigned.update((clip.id, part) for clip in members)
+    if published:
+        _tell_published(clips, assigned, job)
     table = _count(clips, assigned, dataset.classes)
-    _refuse_missing(settings, dataset.classes, table, counts)
+    problems = missing.problems(settings, table, counts, bool(published))
+    if problems and not settings.allow_missing:
+        raise InputError(missing.refusal(problems))
+    sizes = {**dict.fromkeys(PARTS, 0), **Counter(assigned.values())}
+    if empty := missing.empty(settings, sizes):
+        raise InputError(
+            f"cannot split: no clip is left for {' and '.join(empty)}; the clips to divide are "
+            f"{len(rest)} in {len(groups)} groups, which stay whole: add groups, or ask for fewer "
+            "parts"
+        )
+    if problems:
+        job.report.warn(missing.warning(problems))
     split = Split.create(dataset.fingerprint, dict(sorted(assigned.items())), table)
     job.outputs["split"].mkdir()
     split.save(job.outputs["split"])
     job.report.message("clips per class and part\n" + _render(table))
     job.metadata["split"] = {part: sum(row[part] for row in table.values()) for part in PARTS}
+
+
+def _published(settings: SplitSettings, clips: list[Clip]) -> set[str]:
+    """Ids of the test clips that the source names, if they are to be kept."""
+    found = {clip.id for clip in clips if clip.part == "test"} if settings.published_test else set()
+    if found and settings.folds:
+        raise SettingsError(
+            [
+                f"folds: got {settings.folds}, but the data set names its own test part of "
+                f"{len(found)} clips; set published_test: false to divide all clips into folds, "
+                "or folds: 0"
+            ],
+            "split_clips",
+        )
+    if len(found) == len(clips):
+        raise InputError(
+            "all usable clips are in the test part that the data set names; none is left to train "
+            "on: set published_test: false, or add clips"
+        )
+    return found
+
+
+def _tell_published(clips: list[Clip], assigned: dict[str, str], job: Job) -> None:
+    """Says what is kept, and whether it shares groups with what is trained on."""
+    by_part: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    for clip in clips:
+        if clip.id in assigned:
+            by_part[assigned[clip.id] == "test"][clip.group] += 1
+    test, others = by_part[True], by_part[False]
+    job.report.message(
+        f"the test part is the one that the data set names: {test.total()} clips of "
+        f"{len(test)} groups"
+    )
+    if shared := sorted((test.keys() & others.keys()) - {""}):
+        count = sum(test[group] for group in shared)
+        shown = ", ".join(shared[:SHOWN]) + (", …" if len(shared) > SHOWN else "")
+        job.report.warn(
+            f"{len(shared)} groups have clips in the test part and outside of it ({shown}), which "
+            f"flatters the {count} test clips among them; published_test: false keeps groups "
+            "together"
+        )
 
 
 def _groups(clips: list[Clip]) -> dict[str, list[Clip]]:
@@ -115,22 +173,38 @@ def _groups(clips: list[Clip]) -> dict[str, list[Clip]]:
     return groups
 
 
-def _part_of_each_group(settings: SplitSettings, counts: Counts) -> list[str]:
+def _counts(groups: dict[str, list[Clip]], classes: list[str]) -> Counts:
+    """(groups, classes) clips with each label in each group."""
+    import numpy as np
+
+    column = {name: number for number, name in enumerate(classes)}
+    counts = np.zeros((len(groups), len(classes)))
+    for row, members in enumerate(groups.values()):
+        for clip in members:
+            for label in clip.labels:
+                counts[row, column[label]] += 1
+    return counts
+
+
+def _part_of_each_group(settings: SplitSettings, counts: Counts, published: bool) -> list[str]:
+    """The part of each group; `published` says that the test part is taken already."""
     import numpy as np
 
     from components.split_clips.assignment import assign
 
     totals = counts.sum(axis=0)
     if not settings.folds:
-        sizes = {"val": settings.val_size, "test": settings.test_size}
+        sizes = {"val": settings.val_size, "test": 0.0 if published else settings.test_size}
         names, targets = _targets(sizes, settings.train_size, totals)
-        return [names[bin_] for bin_ in assign(counts, targets, [settings.seed])]
+        importance = [IMPORTANCE[name] for name in names] if settings.allow_missing else []
+        return [names[bin_] for bin_ in assign(counts, targets, [settings.seed], importance)]
     even = np.tile(totals / settings.folds, (settings.folds, 1))
     fold_of = assign(counts, even, [settings.seed])
     rest = np.flatnonzero(fold_of != settings.fold)
     sizes = {"val": settings.val_size}
     names, targets = _targets(sizes, settings.train_size, counts[rest].sum(axis=0))
-    bins = assign(counts[rest], targets, [settings.seed, settings.fold + 1])
+    importance = [IMPORTANCE[name] for name in names] if settings.allow_missing else []
+    bins = assign(counts[rest], targets, [settings.seed, settings.fold + 1], importance)
     parts = ["test"] * len(counts)
     for group, bin_ in zip(rest, bins, strict=True):
         parts[group] = names[bin_]
@@ -162,31 +236,6 @@ def _count(
             for label in clip.labels:
                 table[label][assigned[clip.id]] += 1
     return table
-
-
-def _refuse_missing(
-    settings: SplitSettings,
-    classes: list[str],
-    table: dict[str, dict[str, int]],
-    counts: Counts,
-) -> None:
-    asked = ["train", *(["val"] if settings.val_size else [])]
-    asked += ["test"] if settings.test_size or settings.folds else []
-    # a class needs one group for each part; with folds, one for each fold and one for val
-    needed = settings.folds + bool(settings.val_size) if settings.folds else len(asked)
-    problems = []
-    for column, name in enumerate(classes):
-        if missing := [part for part in asked if not table[name][part]]:
-            have, groups = int(counts[:, column].sum()), int((counts[:, column] > 0).sum())
-            fix = f"it needs clips of at least {needed} groups, {needed - groups} more"
-            if groups >= needed:
-                fix = "no arrangement of them was found; try another seed, smaller groups or parts"
-            problems.append(
-                f"class {name!r} is missing from {' and '.join(missing)}: "
-                f"it has {have} usable clips in {groups} groups; {fix}"
-            )
-    if problems:
-        raise InputError("cannot split:\n" + "\n".join(f"  - {line}" for line in problems))
 
 
 def _render(table: dict[str, dict[str, int]]) -> str:

@@ -115,7 +115,14 @@ class ShardWriter:
         """How many clips have been added or skipped, over all runs."""
         return len(self.clips) + len(self.skipped)
 
-    def add(self, clip_id: str, labels: list[str], group: str, clip: EncodedClip) -> None:
+    def add(
+        self,
+        clip_id: str,
+        labels: list[str],
+        group: str,
+        clip: EncodedClip,
+        segments: Sequence[Segment] = (),
+    ) -> None:
         """Appends a clip; a payload file is read, not removed."""
         if self._file is None:
             self._file = open(self._partial, "wb")  # noqa: SIM115, closed in _close_shard
@@ -135,6 +142,7 @@ class ShardWriter:
             "checksum": clip.checksum,
             "offsets": (clip.offsets + base).tolist(),
             "timestamps": clip.timestamps.tolist(),
+            "segments": [segment.model_dump() for segment in segments],
         }
         self._record["clips"].append(row)
         self._take_clip(row)
