@@ -1,31 +1,53 @@
 #!/bin/sh
-# Builds the servers that the tests run against, once, into a versioned cache directory:
-#   ${TRAINYARD_SERVERS:-$HOME/.cache/trainyard/servers}/minio-<version>/minio
+# Builds the servers that the tests run against, once, into a versioned cache directory,
+# ${TRAINYARD_SERVERS:-$HOME/.cache/trainyard/servers}:
+#   minio-<version>/minio                    an object store
+#   kubernetes-<version>/kubernetes          etcd, API server and controllers of a cluster
 # Safe to repeat and to interrupt: a binary appears under its name only when it is whole.
 set -eu
 
 minio_version=v0.0.0-20260212201848-7aac2a2c5b7c
+kubernetes_version=1.36.3
 
+here=$(cd "$(dirname "$0")" && pwd)
 servers=${TRAINYARD_SERVERS:-$HOME/.cache/trainyard/servers}
-target=$servers/minio-$minio_version
-
-if [ -x "$target/minio" ]; then
-    echo "MinIO $minio_version is already in $target"
-    exit 0
-fi
-if ! command -v go >/dev/null; then
-    echo "MinIO is built from source and needs Go 1.24 or newer (https://go.dev/doc/install)." >&2
-    echo "Without it the tests that need MinIO are skipped; a running MinIO serves too:" >&2
-    echo "set TRAINYARD_TEST_S3_ENDPOINT, TRAINYARD_TEST_S3_ACCESS_KEY and TRAINYARD_TEST_S3_SECRET_KEY." >&2
-    exit 1
-fi
-
-mkdir -p "$servers"
-build=$(mktemp -d "$servers/.build-XXXXXX")
+build=
 trap 'rm -rf "$build"' EXIT
 trap 'exit 130' INT TERM
-echo "Building MinIO $minio_version (several minutes, once)"
-GOBIN=$build CGO_ENABLED=0 go install -trimpath -ldflags "-s -w" "github.com/minio/minio@$minio_version"
-mkdir -p "$target"
-mv "$build/minio" "$target/minio"
-echo "Built $target/minio"
+
+# build_once <name> <version>: calls build_<name> <folder> unless its result is there.
+build_once() {
+    target=$servers/$1-$2
+    if [ -x "$target/$1" ]; then
+        echo "$1 $2 is already in $target"
+        return
+    fi
+    if ! command -v go >/dev/null; then
+        echo "$1 is built from source and needs Go 1.26 or newer (https://go.dev/doc/install)." >&2
+        echo "Without it the tests that need it are skipped. A running MinIO serves too:" >&2
+        echo "set TRAINYARD_TEST_S3_ENDPOINT, TRAINYARD_TEST_S3_ACCESS_KEY and TRAINYARD_TEST_S3_SECRET_KEY." >&2
+        exit 1
+    fi
+    mkdir -p "$servers"
+    build=$(mktemp -d "$servers/.build-XXXXXX")
+    echo "Building $1 $2 (several minutes, once)"
+    (cd "$here/kubernetes_api" && "build_$1" "$build")
+    mkdir -p "$target"
+    mv "$build/$1" "$target/$1"
+    rm -rf "$build"
+    echo "Built $target/$1"
+}
+
+build_minio() {
+    GOBIN=$1 CGO_ENABLED=0 go install -trimpath -ldflags "-s -w" \
+        "github.com/minio/minio@$minio_version"
+}
+
+build_kubernetes() {
+    grep -q "k8s.io/kubernetes v$kubernetes_version\$" go.mod
+    release="-X k8s.io/component-base/version.gitVersion=v$kubernetes_version"
+    CGO_ENABLED=0 go build -trimpath -ldflags "-s -w $release" -o "$1/kubernetes" .
+}
+
+build_once minio "$minio_version"
+build_once kubernetes "$kubernetes_version"

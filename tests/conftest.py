@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kubernetes_cluster import Cluster, ClusterAbsentError, running_cluster
 from servers import MinioAbsentError, S3Server, absent, running_minio
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,6 +53,27 @@ def bucket(minio: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     doomed = (DeleteObject(o.object_name) for o in client.list_objects(name, recursive=True))
     assert not list(client.remove_objects(name, doomed))
     client.remove_bucket(name)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A real Kubernetes API with a node of four GPUs that runs pods as processes.
+
+    Skipped where it cannot run; failed instead where TRAINYARD_REQUIRE_SERVICES=1.
+    """
+    try:
+        with running_cluster(tmp_path_factory.mktemp("cluster")) as running:
+            yield running
+    except ClusterAbsentError as error:
+        absent(str(error))
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A new namespace of the cluster; all that runs in it ends with the test."""
+    name = cluster.namespace()
+    yield name
+    cluster.delete_namespace(name)
 
 
 @pytest.fixture

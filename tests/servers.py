@@ -69,7 +69,7 @@ def running_minio(data: Path) -> Iterator[S3Server]:
         MinioAbsentError: it has not been built.
         RuntimeError: it does not start; carries what it said.
     """
-    binary = minio_binary()
+    binary = server_binary("minio")
     if not binary.is_file():
         raise MinioAbsentError(
             f"no MinIO server in {binary.parent}; `sh tests/build_servers.sh` builds it"
@@ -127,10 +127,10 @@ def free_port() -> int:
         return port
 
 
-def minio_binary() -> Path:
-    """Where `build_servers.sh` puts the version of MinIO that it names."""
+def server_binary(name: str) -> Path:
+    """Where `build_servers.sh` puts the version of a server that it names."""
     script = (Path(__file__).parent / "build_servers.sh").read_text(encoding="utf-8")
-    version = re.search(r"^minio_version=(\S+)", script, re.MULTILINE)
+    version = re.search(rf"^{name}_version=(\S+)", script, re.MULTILINE)
     assert version
     servers = os.environ.get("TRAINYARD_SERVERS") or Path.home() / ".cache/trainyard/servers"
-    return Path(servers) / f"minio-{version[1]}" / "minio"
+    return Path(servers) / f"{name}-{version[1]}" / name
