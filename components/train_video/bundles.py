@@ -75,7 +75,7 @@ def write_bundle(
         directory,
         weights,
         formats=formats,
-        name="i3d",
+        name=settings.network,
         task="clip_classification",
         multi_label=settings.multi_label,
         classes=index.classes,
@@ -117,10 +117,12 @@ def write_bundle(
 
 
 def _origin(settings: TrainSettings) -> dict[str, str]:
-    path = Path(settings.pretrained)
-    if not settings.pretrained or not path.is_file():
-        return {}
-    return {"pretrained_sha256": sha256(path)}
+    given = {"pretrained": settings.pretrained, "pretrained_resizer": settings.pretrained_resizer}
+    return {
+        f"{name}_sha256": sha256(Path(path))
+        for name, path in given.items()
+        if path and Path(path).is_file()
+    }
 
 
 def _finite(row: dict[str, float]) -> dict[str, float]:

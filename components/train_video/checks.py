@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+
+from torch import nn
 
 from components.core.artifacts.frames import FrameReader
 from components.core.artifacts.split import Split
 from components.core.errors import InputError, SettingsError
-from components.core.models.i3d import ENDPOINTS, I3D, SMALL, size_problems
+from components.core.models import i3d, resized_i3d
+from components.core.models.i3d import ENDPOINTS, SMALL
+from components.core.models.resized_i3d import ResizedI3D
 from components.core.training.fit import resolve_device, resolve_precision
+from components.core.training.launch import process_problems
 from components.core.training.views import swap_pairs
 from components.train_video.stage import TrainSettings
 
@@ -20,6 +25,8 @@ class Parts:
 
     train: list[int]
     val: list[int]
+    remarks: list[str] = field(default_factory=list)
+    """What the user should know before training starts."""
 
 
 def check_inputs(settings: TrainSettings, reader: FrameReader, split: Split) -> Parts:
@@ -31,7 +38,8 @@ def check_inputs(settings: TrainSettings, reader: FrameReader, split: Split) -> 
     parts = Parts(_clips(reader, split, "train"), _clips(reader, split, "val"))
     problems = [
         *_origin_problems(reader, split),
-        *_part_problems(settings, reader, parts),
+        *_part_problems(parts),
+        *_label_problems(settings, reader, parts),
         *_size_problems(settings, reader, parts),
         *_network_problems(settings, parts),
     ]
@@ -40,25 +48,33 @@ def check_inputs(settings: TrainSettings, reader: FrameReader, split: Split) -> 
     except ValueError as error:
         problems.append(f"flip_pairs: {error}")
     problems += _machine_problems(settings)
+    shares = settings.processes, settings.device, settings.batch_size, len(parts.train)
+    problems += process_problems(*shares)
     if problems:
         raise SettingsError(problems, "train_video")
-    return parts
+    return replace(parts, remarks=_remarks(settings, reader, parts))
 
 
-def frozen_names(freeze: str, network: I3D) -> list[str]:
-    """The sub-modules that a `freeze` setting stands for.
+def frozen_names(freeze: str, network: nn.Module) -> list[str]:
+    """The sub-modules that a `freeze` setting stands for: layers of I3D, wherever it stands.
 
     Raises:
         ValueError: it names no layer.
     """
     if not freeze:
         return []
-    layers = [name for name in ENDPOINTS if hasattr(network, name)]
-    if freeze == "backbone":
-        return layers
-    if freeze not in layers:
+    within = "i3d." if isinstance(network, ResizedI3D) else ""
+    classifier = network.i3d if isinstance(network, ResizedI3D) else network
+    layers = [name for name in ENDPOINTS if hasattr(classifier, name)]
+    if freeze not in ("backbone", *layers):
         raise ValueError(f"{freeze!r} is no layer; accepted: '', backbone, {', '.join(layers)}")
-    return layers[: layers.index(freeze) + 1]
+    last = len(layers) if freeze == "backbone" else layers.index(freeze) + 1
+    return [f"{within}{name}" for name in layers[:last]]
+
+
+def seen_size(settings: TrainSettings) -> int:
+    """Side in pixels of what I3D sees; input_size is set."""
+    return settings.input_size if settings.network == "i3d" else settings.target_size
 
 
 def _machine_problems(settings: TrainSettings) -> list[str]:
@@ -85,18 +101,21 @@ def _origin_problems(reader: FrameReader, split: Split) -> list[str]:
     ]
 
 
-def _part_problems(settings: TrainSettings, reader: FrameReader, parts: Parts) -> list[str]:
-    index = reader.index
-    problems = [
+def _part_problems(parts: Parts) -> list[str]:
+    return [
         f"split: no clip of the {name} part has frames; make the part larger"
         for name, clips in (("train", parts.train), ("val", parts.val))
         if not clips
     ]
-    present = {label for clip in parts.train for label in index.clips[clip].labels}
-    if parts.train and (absent := [name for name in index.classes if name not in present]):
+
+
+def _label_problems(settings: TrainSettings, reader: FrameReader, parts: Parts) -> list[str]:
+    index = reader.index
+    problems = []
+    if not settings.multi_label and (absent := _untaught(reader, parts)):
         problems.append(
-            f"split: no training clip of class {', '.join(map(repr, absent))}; "
-            "add clips, or leave the class out of the data set"
+            f"split: no training clip of class {absent}; add clips, or leave the class out of the "
+            "data set"
         )
     if not settings.multi_label:
         if len(index.classes) < 2:
@@ -108,15 +127,52 @@ def _part_problems(settings: TrainSettings, reader: FrameReader, parts: Parts) -
                 f"frames: {len(several)} clips do not have exactly one label, for example "
                 f"{several[0]!r}; set multi_label: true"
             )
+    if settings.localisation and not any(index.clips[clip].segments for clip in parts.train):
+        problems.append(
+            f"localisation: {settings.localisation} needs training clips with time segments, and "
+            "none has any; sync the data set with segments, or set it to 0"
+        )
     return problems
+
+
+def _untaught(reader: FrameReader, parts: Parts) -> str:
+    """The classes without a training clip; nothing where there is no training clip at all."""
+    index = reader.index
+    present = {label for clip in parts.train for label in index.clips[clip].labels}
+    absent = [name for name in index.classes if name not in present]
+    return ", ".join(map(repr, absent)) if parts.train else ""
+
+
+def _remarks(settings: TrainSettings, reader: FrameReader, parts: Parts) -> list[str]:
+    remarks = []
+    if settings.multi_label and (absent := _untaught(reader, parts)):
+        # the other classes can still be learned
+        remarks.append(
+            f"no training clip of class {absent}: what the network says of it will mean nothing"
+        )
+    on_gpu = resolve_device(settings.device).type == "cuda"
+    if settings.deterministic and on_gpu and settings.network not in ("i3d", "trilinear"):
+        remarks.append(
+            "deterministic: training a resizer network has steps that no GPU algorithm repeats "
+            "exactly; a continued run may end with slightly other weights"
+        )
+    return remarks
 
 
 def _size_problems(settings: TrainSettings, reader: FrameReader, parts: Parts) -> list[str]:
     size = settings.input_size
-    problems = [
-        f"clip_frames, input_size: {text}"
-        for text in size_problems(settings.clip_frames, size, size, size < SMALL)
-    ]
+    if settings.network == "i3d":
+        texts = i3d.size_problems(settings.clip_frames, size, size, size < SMALL)
+        problems = [f"clip_frames, input_size: {text}" for text in texts]
+    else:
+        problems = resized_i3d.size_problems(
+            settings.network,
+            size,
+            settings.target_size,
+            settings.clip_frames,
+            settings.read_at,
+            settings.apply_at,
+        )
     used = [reader.index.clips[clip] for clip in (*parts.train, *parts.val)]
     smallest = min((min(clip.height, clip.width) for clip in used), default=size)
     if size > smallest:
@@ -134,12 +190,14 @@ def _network_problems(settings: TrainSettings, parts: Parts) -> list[str]:
     if settings.batch_size > count:
         return [f"batch_size: {settings.batch_size} is more than the {count} training clips"]
     smallest = count // -(-count // settings.batch_size)
-    cell = 16 if settings.input_size < SMALL else 32
-    cells = -(-settings.clip_frames // 8) * (-(-settings.input_size // cell)) ** 2
+    size = seen_size(settings)
+    name = "input_size" if settings.network == "i3d" else "target_size"
+    cell = 16 if size < SMALL else 32
+    cells = -(-settings.clip_frames // 8) * (-(-size // cell)) ** 2
     if smallest * cells < 2:
         return [
             f"batch_size: with {settings.batch_size} and an input of {settings.clip_frames} frames "
-            f"of {settings.input_size} pixels, batch normalisation has a single value to average; "
-            "use a larger batch_size, clip_frames or input_size"
+            f"of {size} pixels, batch normalisation has a single value to average; "
+            f"use a larger batch_size, clip_frames or {name}"
         ]
     return []

@@ -93,7 +93,7 @@ class TrainSettings(Settings):
     batch_size: int = Field(8, ge=1, description="Clips per batch, over all GPUs")
     accumulate: int = Field(1, ge=1, description="Batches per optimizer step")
     optimizer: Literal["adamw", "adam", "sgd"] = Field(
-        "adamw", description="adamw, adam or sgd (with momentum)"
+        "adamw", description="adamw, adam or sgd (with plain momentum)"
     )
     learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate")
     weight_decay: float = Field(1e-4, ge=0, description="Weight decay")
@@ -179,8 +179,8 @@ class TrainSettings(Settings):
     workers: int = Field(
         0,
         ge=0,
-        description="Processes that load clips; 0 for one per usable CPU beside a GPU, and none "
-        "when training on the CPU",
+        description="Processes that load clips for each training process; 0 for its share of the "
+        "usable CPUs beside a GPU, and none when training on the CPU",
         json_schema_extra=RUNTIME,
     )
     channels_last: bool = Field(
@@ -211,6 +211,18 @@ class TrainSettings(Settings):
             problems.append(
                 f"freeze: {self.freeze!r} would freeze random weights; give pretrained as well"
             )
+        if self.read_at > self.apply_at:
+            problems.append(
+                f"read_at: {self.read_at} comes after apply_at {self.apply_at}; a transformation "
+                f"can only be applied from where it is read, so use read_at 0 to {self.apply_at}"
+            )
+        if self.pretrained_resizer and self.network in ("i3d", "trilinear"):
+            problems.append(
+                f"pretrained_resizer: network {self.network!r} has no resizer network; choose "
+                "another network, or give weights of I3D as pretrained"
+            )
+        if self.localisation and not self.multi_label:
+            problems.append("localisation: it has no effect without multi_label: true")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -218,10 +230,12 @@ class TrainSettings(Settings):
 
 def check(settings: TrainSettings) -> list[TrainyardError]:
     """Problems with files outside the inputs."""
-    if settings.pretrained and not Path(settings.pretrained).exists():
-        text = f"pretrained: {settings.pretrained} does not exist; give a file or bundle folder"
-        return [InputError(text)]
-    return []
+    given = {"pretrained": settings.pretrained, "pretrained_resizer": settings.pretrained_resizer}
+    return [
+        InputError(f"{name}: {path} does not exist; give a file or bundle folder")
+        for name, path in given.items()
+        if path and not Path(path).exists()
+    ]
 
 
 def train_video(settings: TrainSettings, job: Job) -> None:
