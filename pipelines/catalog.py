@@ -7,10 +7,12 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+import components
 from components.core.errors import SettingsError
 from components.core.settings import closest
 
 _FOLDER = Path(__file__).parent / "projects"
+_COMPONENTS = Path(components.__file__).parent
 
 
 def names() -> list[str]:
@@ -47,3 +49,25 @@ def load(name: str) -> Any:
     """
     name = require(name)
     return getattr(importlib.import_module(f"pipelines.projects.{name}"), name)
+
+
+def stages() -> list[str]:
+    """Names of all stages, sorted; each is a package of `components`."""
+    return sorted(path.parent.name for path in _COMPONENTS.glob("*/stage.py") if _is_stage(path))
+
+
+def require_stage(name: str) -> str:
+    """Checks that a stage exists and returns its name.
+
+    Raises:
+        SettingsError: there is no such stage.
+    """
+    known = stages()
+    if name.replace("-", "_") in known:
+        return name.replace("-", "_")
+    hint = closest(name, known)
+    raise SettingsError([f"unknown stage {name!r}{hint} (known: {', '.join(known)})"], "STAGE")
+
+
+def _is_stage(path: Path) -> bool:
+    return path.parent.name != "core"

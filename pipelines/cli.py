@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ from click.shell_completion import CompletionItem, get_completion_class
 from components import __version__
 from components.core.errors import SettingsError, TrainyardError
 from pipelines import backends, catalog
+from pipelines.job_command import job_command
+from pipelines.placement_options import cluster_options, shared_options
 
 EXIT_CODES = """
 \b
@@ -104,6 +105,9 @@ def list_command(pipeline: str) -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Check everything and show the run; start nothing.")
 @click.option("--follow/--no-follow", default=True, help="Local runs are always followed.")
+@click.option("--name", default="", help="Of the run on a cluster; the same name resumes it.")
+@click.option("--placement", help="YAML file: stage, or `all` → fields such as `gpus: 4`.")
+@shared_options
 def run(
     pipeline: str,
     assignments: tuple[str, ...],
@@ -114,12 +118,29 @@ def run(
     state_dir: Path | None,
     dry_run: bool,
     follow: bool,
+    name: str,
+    placement: str | None,
+    **options: Any,
 ) -> None:
-    """Run PIPELINE with the given parameters (`trainyard list PIPELINE` shows them)."""
+    """Run PIPELINE with the given parameters (`trainyard list PIPELINE` shows them).
+
+    With --backend prp every step is a Kubernetes Job; the options on GPUs, volumes and namespace
+    are for it.
+    """
     from pipelines.backends import Request
 
-    name = catalog.require(pipeline)
-    request = Request(name, _values(name, files, assignments), output, resume, state_dir)
+    pipeline = catalog.require(pipeline)
+    cluster = cluster_options(backend, name, placement, options)
+    request = Request(
+        pipeline,
+        _values(pipeline, files, assignments),
+        output,
+        resume,
+        state_dir,
+        name,
+        follow,
+        cluster,
+    )
     chosen = backends.load(backend)
     if dry_run:
         _show_dry_run(chosen.render(request))
@@ -174,6 +195,9 @@ def logs(files: tuple[str, ...], output: Path | None) -> None:
         click.echo(line)
 
 
+main.add_command(job_command)
+
+
 @main.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
@@ -211,9 +235,9 @@ def _values(name: str, files: tuple[str, ...], assignments: tuple[str, ...]) -> 
 
 
 def _show_dry_run(document: dict[str, Any]) -> None:
-    import yaml
+    from pipelines.jobs import as_yaml
 
-    yaml.safe_dump(document, sys.stdout, sort_keys=False, allow_unicode=True)
+    click.echo(as_yaml([document]), nl=False)
 
 
 if __name__ == "__main__":

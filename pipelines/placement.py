@@ -1,7 +1,8 @@
 """What a step asks of the cluster: GPUs, memory, shared memory, volumes, credentials, retries.
 
-Everything here concerns where a step runs, never what it computes; the embedded runner ignores it.
-Kubeflow tasks (`place`, below) and plain Jobs (`pipelines.jobs`) are made from the same description.
+Everything here concerns where a step runs, never what it computes; the embedded runner ignores
+it. Kubeflow tasks (`place`, below) and plain Jobs (`pipelines.jobs`) are made from the same
+description.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ class SecretVariables:
     """Environment variables whose values a Kubernetes Secret holds; never the values themselves."""
 
     name: str
-    variables: Mapping[str, str]
-    """Variable → key in the Secret."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Variable → key in the Secret; empty in Jobs for every key under its own name."""
     optional: bool = False
     """The pod also starts where there is no such Secret."""
 
@@ -211,6 +212,9 @@ def place(task: Any, placement: Placement) -> Any:
     """Applies a placement to a KFP task and returns the task.
 
     kfp-kubernetes 2.17 can ask neither for ephemeral storage nor for read-only volumes.
+
+    Raises:
+        ValueError: a secret without variables.
     """
     task.set_cpu_request(placement.cpu).set_cpu_limit(placement.cpu)
     task.set_memory_request(placement.memory).set_memory_limit(placement.memory)
@@ -226,6 +230,8 @@ def place(task: Any, placement: Placement) -> Any:
     for volume in placement.volumes:
         kubernetes.mount_pvc(task, volume.claim, volume.path, sub_path=volume.sub_path)
     for secret in placement.all_secrets:
+        if not secret.variables:
+            raise ValueError(f"secret {secret.name}: a Kubeflow task has to name its variables")
         keys = {key: variable for variable, key in secret.variables.items()}
         kubernetes.use_secret_as_env(task, secret.name, keys, optional=secret.optional)
     _choose_nodes(task, placement)

@@ -143,6 +143,16 @@ def load_stage(name: str) -> Stage[Any]:
     return stage
 
 
+def image_of(stage: str) -> str:
+    """Name of the image that a stage runs in, one of `components.core.images.IMAGES`."""
+    component = getattr(importlib.import_module(f"components.{stage}.component"), stage)
+    return _image_name(component.component_spec.implementation.container.image)
+
+
+def _image_name(reference: str) -> str:
+    return reference.rpartition("/")[2].partition(":")[0].removeprefix("trainyard-")
+
+
 def _as_dict(spec: Any) -> dict[str, Any]:
     from google.protobuf import json_format
 
@@ -177,11 +187,10 @@ def _step(
     inputs = declared.get("inputs", {}).get("parameters", {})
     taken = declared.get("inputs", {}).get("artifacts", {})
     written = component.get("outputDefinitions", {}).get("artifacts", {})
-    image = str(container["image"]).rpartition("/")[2].partition(":")[0].removeprefix("trainyard-")
     return Step(
         task=task,
         stage=load_stage(function),
-        image=image,
+        image=_image_name(container["image"]),
         parameters={
             name: source["componentInputParameter"]
             for name, source in inputs.items()

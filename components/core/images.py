@@ -10,16 +10,18 @@ IMAGES = ("data", "torch")
 """One image per runtime; each has a folder `images/<name>` with a Dockerfile."""
 
 
-def image(name: str) -> str:
+def image(name: str, registry: str = "") -> str:
     """The full reference of a runtime image; the tag is the package version.
 
-    `TRAINYARD_IMAGE_REGISTRY` (for example `registry.example.org/vision`) replaces the default
-    prefix when a pipeline is compiled.
+    Args:
+        name: of the image, one of IMAGES.
+        registry: prefix, for example `registry.example.org/vision`; '' for
+            `TRAINYARD_IMAGE_REGISTRY`, or the default where that is not set.
 
     Raises:
         ValueError: there is no such image.
     """
     if name not in IMAGES:
         raise ValueError(f"unknown image {name!r}; the images are {', '.join(IMAGES)}")
-    prefix = os.environ.get("TRAINYARD_IMAGE_REGISTRY", "trainyard").rstrip("/")
+    prefix = (registry or os.environ.get("TRAINYARD_IMAGE_REGISTRY") or "trainyard").rstrip("/")
     return f"{prefix}/trainyard-{name}:{__version__}"

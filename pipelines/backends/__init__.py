@@ -6,10 +6,27 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-NAMES = ("local",)
+if TYPE_CHECKING:
+    from pipelines.placement import Placement
+
+NAMES = ("local", "prp")
 """Backends by the name of their module; each module has a `BACKEND`."""
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """Where and with what a run works on a cluster."""
+
+    placements: Mapping[str, Placement]
+    """By stage."""
+    root: str
+    """Folder on a volume that every step mounts; artifacts and state lie below it."""
+    namespace: str = ""
+    """'' for the kubeconfig's."""
+    registry: str = ""
+    """Prefix of the images; '' for the default."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +39,12 @@ class Request:
     resume: bool = False
     state_dir: Path | None = None
     """Where stages keep their work; by default `components.core.state.default_root()`."""
+    name: str = ""
+    """Of the run, on a cluster; '' makes one."""
+    follow: bool = True
+    """Stay until the run ends."""
+    cluster: ClusterOptions | None = None
+    """For backends on a cluster only."""
 
 
 class Backend(Protocol):
@@ -31,7 +54,7 @@ class Backend(Protocol):
         """The exact run `request` stands for, checked, without starting it."""
 
     def run(self, request: Request) -> int:
-        """Starts the run, follows it, and returns the process exit code."""
+        """Starts the run, follows it if asked to, and returns the process exit code."""
 
 
 def load(name: str) -> Backend:

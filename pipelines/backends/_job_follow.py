@@ -1,0 +1,195 @@
+"""Follows a Job to its end: the logs of its pods one after the other, and why nothing happens."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.backends._cluster import Cluster, Document
+
+POLL_SECONDS = 1.0
+
+_STAMPED = re.compile(r"(\d{4}-\d\d-\d\dT\S+Z) ?(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class JobEnd:
+    """How a Job ended."""
+
+    exit_code: int
+    """0, or that of the last pod; 1 where none is known."""
+    reason: str
+    """Of the failure, for people; '' after success."""
+
+
+def job_end(cluster: Cluster, job: Document) -> JobEnd | None:
+    """How a Job ended, or None while it has not."""
+    conditions = job.get("status", {}).get("conditions") or []
+    held = {c["type"]: c for c in conditions if c.get("status") == "True"}
+    if "Complete" in held:
+        return JobEnd(0, "")
+    if "Failed" not in held:
+        return None
+    failed = held["Failed"]
+    ends = [end for pod in cluster.pods(job["metadata"]["name"]) if (end := _pod_end(pod))]
+    codes = [end["exitCode"] for end in ends if end.get("exitCode")]
+    reason = str(failed.get("reason", ""))
+    text = {
+        "DeadlineExceeded": "it took longer than its deadline (activeDeadlineSeconds); "
+        "run it again with a later --deadline: it goes on where it stopped",
+        "BackoffLimitExceeded": "it failed as often as it may (backoffLimit)",
+        "PodFailurePolicy": "trying again would not help",
+    }.get(reason, f"{reason}: {failed.get('message', '')}")
+    if ends and ends[-1].get("reason") == "OOMKilled":
+        text += "; its last pod needed more memory than its limit: raise --memory"
+    return JobEnd(int(codes[-1]) if codes else 1, text)
+
+
+def _pod_end(pod: Document) -> Document | None:
+    """The `terminated` state of a pod's container that says most: the failed one, or the last."""
+    status = pod.get("status", {})
+    listed = [
+        *(status.get("initContainerStatuses") or []),
+        *(status.get("containerStatuses") or []),
+    ]
+    ended = [state["terminated"] for s in listed if "terminated" in (state := s.get("state", {}))]
+    failed = [end for end in ended if end.get("exitCode")]
+    found: Document | None = (failed or ended or [None])[-1]
+    return found
+
+
+@dataclass
+class Follower:
+    """Shows one Job; `show` gets every line of its log, `say` what is to be known about it."""
+
+    cluster: Cluster
+    name: str
+    show: Callable[[str], None]
+    say: Callable[[str], None]
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when it makes no sense to wait longer for the Job to appear."""
+    _ended: set[str] = field(default_factory=set)
+    _note: str = ""
+
+    def follow(self) -> JobEnd:
+        """Returns when the Job has ended and all is shown."""
+        job = self._appeared()
+        while job is not None:
+            for pod in self.cluster.pods(self.name):
+                if pod["metadata"]["uid"] not in self._ended:
+                    self._pod(pod)
+            # The order matters: pods are looked at once more after the end was seen.
+            if (end := job_end(self.cluster, job)) and not self._open_pods():
+                return end
+            self._explain_absence(job)
+            time.sleep(POLL_SECONDS)
+            job = self.cluster.get("Job", self.name)
+        return JobEnd(1, "it was deleted")
+
+    def _appeared(self) -> Document | None:
+        while (job := self.cluster.get("Job", self.name)) is None and not self.stop.is_set():
+            self.stop.wait(POLL_SECONDS)
+        return job
+
+    def _open_pods(self) -> bool:
+        return any(p["metadata"]["uid"] not in self._ended for p in self.cluster.pods(self.name))
+
+    def _pod(self, pod: Document) -> None:
+        name = pod["metadata"]["name"]
+        phase = pod.get("status", {}).get("phase")
+        if phase == "Pending":
+            self._tell(_pending(pod))
+            return
+        if phase == "Running":
+            self._tell(f"pod {name} runs on {pod['spec'].get('nodeName', 'a node')}")
+        for container in _containers(pod):
+            self._stream(name, container)
+        latest = self.cluster.get("Pod", name)
+        if latest is None or latest["metadata"]["uid"] != pod["metadata"]["uid"]:
+            self._ended.add(pod["metadata"]["uid"])
+            self._tell(f"pod {name} is gone; the next one goes on where it stopped")
+        elif latest.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+            self._ended.add(pod["metadata"]["uid"])
+            self._tell(_ending(latest))
+
+    def _stream(self, pod: str, container: str) -> None:
+        """Shows a container's log to its end; goes on after a broken connection."""
+        last = ""
+        while True:
+            for line in self.cluster.log(pod, container):
+                stamp, text = match.groups() if (match := _STAMPED.match(line)) else ("", line)
+                if stamp and stamp <= last:
+                    continue
+                last = stamp or last
+                self.show(text)
+            found = self.cluster.get("Pod", pod)
+            if found is None or not _runs(found, container):
+                return
+            time.sleep(POLL_SECONDS)
+
+    def _explain_absence(self, job: Document) -> None:
+        """Without a pod, the Job's own events say why: a quota, or a refused pod."""
+        status = job.get("status", {})
+        if not any(status.get(key) for key in ("active", "succeeded", "failed", "conditions")):
+            for warning in self.cluster.warnings("Job", self.name)[-1:]:
+                self._tell(f"no pod yet: {warning}")
+
+    def _tell(self, note: str) -> None:
+        if note and note != self._note:
+            self._note = note
+            self.say(note)
+
+
+def _containers(pod: Document) -> list[str]:
+    spec = pod["spec"]
+    listed = [*(spec.get("initContainers") or []), *spec["containers"]]
+    return [str(container["name"]) for container in listed]
+
+
+def _runs(pod: Document, container: str) -> bool:
+    status = pod.get("status", {})
+    if status.get("phase") in ("Succeeded", "Failed"):
+        return False
+    listed = [
+        *(status.get("initContainerStatuses") or []),
+        *(status.get("containerStatuses") or []),
+    ]
+    return not any(s["name"] == container and "terminated" in s.get("state", {}) for s in listed)
+
+
+def _pending(pod: Document) -> str:
+    """Why a pod does not run yet."""
+    name, status = pod["metadata"]["name"], pod.get("status", {})
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return f"pod {name} waits for a node: {condition.get('message', '')}"
+    for container in status.get("containerStatuses") or []:
+        waiting: dict[str, Any] = container.get("state", {}).get("waiting") or {}
+        reason = str(waiting.get("reason", ""))
+        if "ImagePull" in reason or reason == "InvalidImageName":
+            return (
+                f"pod {name} cannot pull {container.get('image')} ({reason}: "
+                f"{waiting.get('message', '')}); check --image, and imagePullSecrets"
+            )
+        if waiting.get("message"):
+            return f"pod {name} cannot start ({reason}: {waiting['message']})"
+    return f"pod {name} is starting"
+
+
+def _ending(pod: Document) -> str:
+    name, status = pod["metadata"]["name"], pod.get("status", {})
+    if status.get("phase") == "Succeeded":
+        return ""
+    end = _pod_end(pod) or {}
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
+            why = condition.get("message") or condition.get("reason")
+            return f"pod {name} was evicted ({why}); the next one goes on where it stopped"
+    if end.get("reason") == "OOMKilled":
+        return f"pod {name} was killed: it needed more memory than its limit"
+    why = f" ({status['reason']}: {status.get('message', '')})" if status.get("reason") else ""
+    return f"pod {name} ended with exit code {end.get('exitCode', 'unknown')}{why}"

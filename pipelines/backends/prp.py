@@ -1,0 +1,205 @@
+"""The PRP backend: stages and pipelines as Kubernetes Jobs where there is no Kubeflow."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from components.core.errors import InputError, SettingsError
+from pipelines import catalog, job_rules, plan
+from pipelines.backends import ClusterOptions, Request
+from pipelines.backends._cluster import Cluster, Document, ForbiddenError
+from pipelines.backends._job_follow import Follower, JobEnd, job_end
+from pipelines.backends._job_submit import submit
+from pipelines.job_pipelines import JobPipeline, pipeline_jobs, run_places
+from pipelines.quantities import dns_label, is_dns_label
+
+
+class PrpBackend:
+    """One Job per step, and a small driver Job that creates them in order."""
+
+    def render(self, request: Request) -> dict[str, Any]:
+        """The exact documents of the run: the driver's, and the steps it will create.
+
+        Raises:
+            SettingsError: everything that is wrong with parameters, places and placement.
+        """
+        rendered = _rendered(request)
+        steps = [
+            {"task": s.task, "after": list(s.after), "documents": s.documents}
+            for s in rendered.steps
+        ]
+        return {"run": rendered.run, "driver": rendered.driver_documents(), "steps": steps}
+
+    def run(self, request: Request) -> int:
+        """Submits the run, or finds or resumes the one of this name; returns its exit code."""
+        rendered = _rendered(request)
+        cluster = Cluster.connect(rendered.namespace)
+        _require_surroundings(cluster, rendered)
+        documents = rendered.driver_documents()
+        submit(cluster, documents, _say, lambda job: _release(cluster, rendered))
+        if not request.follow:
+            _say(_how_to_go_on(cluster, rendered.run))
+            return 0
+        try:
+            return _follow_run(cluster, rendered)
+        except KeyboardInterrupt:
+            _say(f"\nthe run goes on without this terminal\n{_how_to_go_on(cluster, rendered.run)}")
+            return 130
+
+
+def run_job(documents: Sequence[Document], namespace: str, follow: bool) -> int:
+    """Creates a stage's ConfigMap and Job, or finds or replaces them; returns the exit code."""
+    cluster = Cluster.connect(namespace)
+    name = str(documents[-1]["metadata"]["name"])
+    submit(cluster, documents, _say)
+    if not follow:
+        _say(_how_to_go_on(cluster, name))
+        return 0
+    try:
+        end = Follower(cluster, name, print_line, _say).follow()
+    except KeyboardInterrupt:
+        _say(f"\nthe Job goes on without this terminal\n{_how_to_go_on(cluster, name)}")
+        return 130
+    return _told(name, end)
+
+
+def print_line(text: str) -> None:
+    """A line of a log, as it is."""
+    print(text, flush=True)
+
+
+def _rendered(request: Request) -> JobPipeline:
+    options = request.cluster
+    if options is None:
+        raise SettingsError(["the volume is missing; give --pvc CLAIM:/path"], "the command line")
+    name = _run_name(request)
+    described = plan.read(catalog.load(request.pipeline))
+    places = run_places(described, request.values, options.root, name)
+    rendered = pipeline_jobs(
+        described,
+        described.resolve({**request.values, **places}),
+        options.placements,
+        name,
+        options.root,
+        state_dir=str(request.state_dir or ""),
+        namespace=options.namespace,
+        registry=options.registry,
+    )
+    _check(rendered, options)
+    return rendered
+
+
+def _run_name(request: Request) -> str:
+    found = []
+    if request.output is not None:
+        found.append("--output: results lie on the volume, under runs/<name>; give --name instead")
+    if request.resume and not request.name:
+        found.append("--resume: say which run with --name")
+    if request.name and not is_dns_label(request.name):
+        found.append(
+            f"--name {request.name!r}: accepted are at most 63 of a-z, 0-9 and inner dashes"
+        )
+    if found:
+        raise SettingsError(found, "the command line")
+    stamp = f"{datetime.now():%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
+    return request.name or dns_label(f"{request.pipeline}-{stamp}")
+
+
+def _check(rendered: JobPipeline, options: ClusterOptions) -> None:
+    findings = job_rules.check(rendered.documents())
+    for warning in job_rules.warnings(findings):
+        _say(warning)
+    if found := job_rules.errors(findings):
+        raise SettingsError(found, "the rendered Jobs")
+
+
+def _require_surroundings(cluster: Cluster, rendered: JobPipeline) -> None:
+    """What the Jobs will need; a pod that lacks it would wait without end.
+
+    Raises:
+        InputError: with everything that is missing.
+    """
+    wanted = [("ServiceAccount", rendered.service_account)]
+    pods = [step.documents[-1]["spec"]["template"]["spec"] for step in rendered.steps]
+    wanted += [
+        ("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"])
+        for pod in pods
+        for volume in pod["volumes"]
+        if "persistentVolumeClaim" in volume
+    ]
+    fixes = {
+        "ServiceAccount": f"kubectl -n {cluster.namespace} apply -k prp/driver",
+        "PersistentVolumeClaim": f"kubectl -n {cluster.namespace} apply -k prp/volume, or --pvc",
+    }
+    missing = []
+    for kind, name in dict.fromkeys(wanted):
+        try:
+            if cluster.get(kind, name) is None:
+                missing.append(f"there is no {kind}/{name} in {cluster.namespace}: {fixes[kind]}")
+        except ForbiddenError:
+            continue
+    if missing:
+        raise InputError("\n".join(missing))
+
+
+def _release(cluster: Cluster, rendered: JobPipeline) -> None:
+    """Before a failed driver is deleted: steps that are done survive it, failed ones go first."""
+    for job in cluster.jobs(rendered.run):
+        name = job["metadata"]["name"]
+        if name == rendered.run:
+            continue
+        end = job_end(cluster, job)
+        if end is not None and end.exit_code == 0:
+            cluster.patch("Job", name, {"metadata": {"ownerReferences": None}})
+        else:
+            cluster.delete("Job", name)
+            cluster.wait_gone("Job", name, job["metadata"]["uid"])
+
+
+def _follow_run(cluster: Cluster, rendered: JobPipeline) -> int:
+    """Shows the driver and every step, each line with the step's name."""
+    over = threading.Event()
+    threads = []
+    for step in rendered.steps:
+        show = _prefixed(step.task)
+        follower = Follower(cluster, step.name, show, show, over)
+        threads.append(threading.Thread(target=follower.follow, daemon=True, name=step.task))
+    for thread in threads:
+        thread.start()
+    end = Follower(cluster, rendered.run, print_line, _say).follow()
+    over.set()
+    for thread in threads:
+        thread.join(timeout=10)
+    return _told(rendered.run, end)
+
+
+def _prefixed(task: str) -> Any:
+    return lambda text: print_line(f"{task} | {text}")
+
+
+def _told(name: str, end: JobEnd) -> int:
+    if end.exit_code == 0:
+        _say(f"Job/{name} succeeded")
+    else:
+        _say(f"Job/{name} failed with exit code {end.exit_code}: {end.reason}")
+    return end.exit_code
+
+
+def _how_to_go_on(cluster: Cluster, name: str) -> str:
+    kubectl = f"kubectl -n {cluster.namespace}"
+    return (
+        f"to follow it: {kubectl} logs -f job/{name}, or the same command again\n"
+        f"to end it:    {kubectl} delete job {name}"
+    )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+BACKEND = PrpBackend()

@@ -1,0 +1,183 @@
+"""A whole pipeline as Jobs: one per step, and a small driver Job that creates them in order.
+
+Everything is rendered when the run is submitted. The driver gets the finished documents in a
+ConfigMap, so that what a dry run prints is what will run; no GPU waits while clips are synced.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from components.core.errors import SettingsError
+from components.core.images import image
+from components.core.state import digest
+from pipelines.jobs import (
+    CONFIG_FOLDER,
+    CONTENT_ANNOTATION,
+    Document,
+    StageJob,
+    config_map,
+    job_document,
+    metadata,
+    path_problems,
+    pod_spec,
+    run_labels,
+    stage_documents,
+    uncounted_ends,
+)
+from pipelines.placement import HOUR, Placement
+from pipelines.plan import Plan
+from pipelines.quantities import dns_label
+
+PLAN_FILE = "run.json"
+SERVICE_ACCOUNT = "trainyard-driver"
+"""What the driver acts as; `prp/driver` creates it."""
+
+RUN_DEFAULTS = {"repository": "model_repository"}
+"""Parameters that, unset, get a place inside the run's folder."""
+
+TRY_AGAIN = 75
+"""The driver's exit code when the cluster did not answer: a new driver may have more luck."""
+
+LARGEST_CONFIG = 900_000
+"""Bytes; Kubernetes takes a ConfigMap of 1 MiB, names and metadata included."""
+
+DRIVER_PLACEMENT = Placement(
+    cpu="1", memory="2Gi", ephemeral_storage="1Gi", retries=20, deadline=14 * 24 * HOUR
+)
+"""So small that the platform exempts it from the rules on utilisation."""
+
+
+@dataclass(frozen=True)
+class StepJob:
+    """The documents of one step, and the steps it waits for."""
+
+    task: str
+    documents: list[Document]
+    after: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the step's Job."""
+        return str(self.documents[-1]["metadata"]["name"])
+
+
+@dataclass(frozen=True)
+class JobPipeline:
+    """A run of a pipeline, rendered."""
+
+    run: str
+    namespace: str
+    steps: tuple[StepJob, ...]
+    driver_image: str
+    placement: Placement = DRIVER_PLACEMENT
+    service_account: str = SERVICE_ACCOUNT
+
+    @property
+    def content(self) -> str:
+        """A digest of everything that will run, the names included."""
+        return digest([[step.task, step.documents, step.after] for step in self.steps])
+
+    def driver_documents(self) -> list[Document]:
+        """The ConfigMap with every step, and the driver Job.
+
+        Raises:
+            SettingsError: the documents are too large for a ConfigMap.
+        """
+        steps = [
+            {"task": s.task, "after": list(s.after), "documents": s.documents} for s in self.steps
+        ]
+        plan = json.dumps({"run": self.run, "steps": steps}, indent=1, ensure_ascii=False)
+        if len(plan.encode()) > LARGEST_CONFIG:
+            raise SettingsError(
+                [f"{len(plan.encode())} bytes of Jobs, over {LARGEST_CONFIG}; shorten the lists"],
+                "the rendered run",
+            )
+        about = metadata(self.run, run_labels(self.run, "driver"), self.namespace)
+        container = {
+            "name": "driver",
+            "image": self.driver_image,
+            "command": ["python", "-m", "pipelines.backends._prp_driver"],
+            "args": [f"{CONFIG_FOLDER}/{PLAN_FILE}"],
+        }
+        pod = pod_spec(container, self.placement, {"TRAINYARD_RUN_ID": self.run}, config=self.run)
+        pod["serviceAccountName"] = self.service_account
+        pod["automountServiceAccountToken"] = True
+        document = job_document(about, pod, self.placement, _driver_failure_policy())
+        document["metadata"]["annotations"] = {CONTENT_ANNOTATION: self.content}
+        return [config_map(about, {PLAN_FILE: plan}), document]
+
+    def documents(self) -> list[Document]:
+        """Every document: the driver's, then those it will create, in order."""
+        return [*self.driver_documents(), *(d for step in self.steps for d in step.documents)]
+
+
+def run_places(described: Plan, given: Mapping[str, Any], root: str, run: str) -> dict[str, str]:
+    """Unset parameters that get a place in the run's folder on the volume."""
+    return {
+        name: str(PurePosixPath(root, "runs", run, place))
+        for name, place in RUN_DEFAULTS.items()
+        if name in described.parameters and not given.get(name)
+    }
+
+
+def pipeline_jobs(
+    described: Plan,
+    values: Mapping[str, Any],
+    placements: Mapping[str, Placement],
+    run: str,
+    root: str,
+    state_dir: str = "",
+    namespace: str = "",
+    registry: str = "",
+) -> JobPipeline:
+    """Renders a run: artifacts go to `<root>/runs/<run>/<task>/<output>`, state to `<root>/state`.
+
+    Args:
+        described: the pipeline's plan.
+        values: every parameter, resolved.
+        placements: by stage.
+        run: the run's name, a DNS label.
+        root: folder on a volume that every step mounts.
+        state_dir: where work is kept for resuming, shared by all runs; '' for `<root>/state`.
+        namespace: '' for the kubeconfig's.
+        registry: prefix of the images; '' for the environment's or the default.
+
+    Raises:
+        SettingsError: places that pods would not find or could not write to.
+    """
+    folder = PurePosixPath(root, "runs", run)
+    jobs = {
+        step.task: StageJob(
+            stage=step.stage,
+            image=image(step.image, registry),
+            settings=described.settings(step, values),
+            inputs={name: str(folder.joinpath(*made)) for name, made in step.artifacts.items()},
+            outputs={name: str(folder / step.task / name) for name in step.outputs},
+            placement=placements[step.stage.name],
+            state_dir=state_dir or str(PurePosixPath(root, "state")),
+            name=dns_label(f"{run}-{step.task}"),
+            run=run,
+            namespace=namespace,
+        )
+        for step in described.steps
+    }
+    if found := [
+        f"{task}: {problem}" for task, job in jobs.items() for problem in path_problems(job)
+    ]:
+        raise SettingsError(found, "the places")
+    steps = tuple(
+        StepJob(step.task, stage_documents(jobs[step.task]), tuple(sorted(step.after)))
+        for step in described.steps
+    )
+    return JobPipeline(run, namespace, steps, image("data", registry))
+
+
+def _driver_failure_policy() -> Document:
+    """A step that failed is final; only silence of the cluster, or a kill, is tried again."""
+    final = {"operator": "NotIn", "values": [TRY_AGAIN, 137, 143]}
+    return {"rules": [*uncounted_ends(), {"action": "FailJob", "onExitCodes": final}]}
