@@ -14,6 +14,8 @@ from components.evaluate_clips.subject import Subject
 
 FRAMES = 6
 FOLDER = "samples"
+NAME_LENGTH = 60
+"""Characters of a clip's id in a file name; file systems end at 255 bytes."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def file_names(clips: list[str]) -> list[str]:
     taken: set[str] = set()
     names = []
     for clip in clips:
-        stem = clip.replace("/", "_").replace("\\", "_").lstrip(".") or "clip"
+        flat = clip.replace("/", "_").replace("\\", "_")
+        stem = flat[-NAME_LENGTH:].lstrip(".") or "clip"
         name, number = f"{stem}.png", 1
         while name in taken:
             number += 1
