@@ -217,9 +217,7 @@ def point_problems(
         )
     height, width = scale_shape
     if read_at >= ENLARGED and height != width:
-        problems.append(
-            f"scale_shape: {height}x{width} pixels, but read_at {read_at} needs squares"
-        )
+        problems.append(f"scale_shape: {height}x{width} is no square, as read_at {read_at} needs")
     seen, name = (in_res, "in_res") if read_at < ENLARGED else (height, "scale_shape")
     if problem := side_problem(seen):
         problems.append(f"{name}: {problem}")
