@@ -54,7 +54,7 @@ class TinyVirat:
         """Adds a clip that is a video; returns its file."""
         self.name(clip, list(labels), frames)
         path = self.folder / "videos" / f"{clip}.mp4"
-        write_clip(path, numbered(frames), 30)
+        write_clip(path, numbered(frames), 30, options={"crf": "0"})
         return path
 
     def pictures(self, clip: str, *labels: str, frames: int = 12) -> list[Path]:
