@@ -1,7 +1,7 @@
 """A real Kubernetes control plane on loopback ports, with nodes that run pods as processes.
 
 etcd, API server (TLS, RBAC) and controllers are the released ones; scheduling and running is
-process_kubelet.py's. No containers, no images, nothing outside the given folder; needs Linux and
+process_kubelet's. No containers, no images, nothing outside the given folder; needs Linux and
 the right to mount (root).
 """
 
@@ -27,7 +27,8 @@ from typing import Any
 
 import urllib3
 import yaml
-from process_kubelet import ISOLATED, POD_ROOT, Api, ApiError
+from process_kubelet import Api, ApiError
+from process_kubelet.root import isolated
 from servers import free_port, server_binary
 
 from components.core.lifetime import die_with_parent
@@ -82,10 +83,15 @@ class Cluster:
 
         return new_client_from_config(str(self.kubeconfig))
 
-    def namespace(self) -> str:
-        """The name of a new namespace whose default ServiceAccount is ready."""
+    def namespace(self, labels: dict[str, str] | None = None) -> str:
+        """The name of a new namespace whose default ServiceAccount is ready.
+
+        With the label `pod-security.kubernetes.io/enforce: restricted` it refuses pods that do not
+        keep to that Pod Security Standard.
+        """
         name = f"test-{uuid.uuid4().hex[:8]}"
-        self.api("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        metadata = {"name": name, "labels": labels or {}}
+        self.api("POST", "/api/v1/namespaces", {"metadata": metadata})
         self._wait_for_account(name)
         return name
 
@@ -106,7 +112,6 @@ class Cluster:
         """Where the files of a PersistentVolumeClaim lie; it may be filled before the claim is."""
         folder = self.folder / "claims" / namespace / claim
         folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o777)
         return folder
 
     def evict(self, namespace: str, pod: str, grace_seconds: int | None = None) -> None:
@@ -184,7 +189,7 @@ def running_cluster(
         }
         (folder / "kubelet.json").touch(mode=0o600)
         (folder / "kubelet.json").write_text(json.dumps(settings))
-        script = Path(__file__).with_name("process_kubelet.py")
+        script = Path(__file__).with_name("process_kubelet")
         start("kubelet", "unshare", "--mount", sys.executable, script, folder / "kubelet.json")
         for node in nodes:
             ready(partial(cluster.api.find, f"/api/v1/nodes/{node['name']}"))
@@ -219,19 +224,20 @@ def _check_isolation(folder: Path) -> None:
         "command": ["true"],
         "environment": {"PATH": os.defpath},
         "folder": "/",
-        "group": None,
+        "group": 0,
+        "groups": [],
         "hidden": str(folder),
         "hostname": "check",
         "mounts": [],
-        "user": None,
+        "read_only": True,
+        "user": 0,
     }
     if lacking := [tool for tool in ("setpriv", "unshare") if not shutil.which(tool)]:
         raise ClusterAbsentError(f"pods run as processes with {lacking} of util-linux")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         file = folder / "check.json"
         file.write_text(json.dumps(request | {"scratch": scratch}))
-        command = [*ISOLATED, sys.executable, "-I", POD_ROOT, str(file), "2"]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        result = subprocess.run(isolated(file, 2), capture_output=True, text=True, check=False)
     if result.returncode:
         raise ClusterAbsentError(f"pods need the right to mount (root): {result.stderr.strip()}")
 

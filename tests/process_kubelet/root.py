@@ -1,8 +1,8 @@
 """Becomes a container's first process: builds its root from this machine's files, then executes it.
 
-Run as `unshare --mount --pid --fork --uts … python pod_root.py <request.json> <report fd>`. The
-root is an overlay over `/`: the container sees the machine's programs, writes into a layer that
-ends with it, has its own /tmp, /dev, /proc and host name, and finds its volumes mounted.
+The root is an overlay over `/`: the container sees the machine's programs, writes into a layer
+that ends with it, has its own processes, host name, /tmp, /dev and /proc, and finds its volumes
+mounted. Nothing that it writes elsewhere reaches the machine.
 """
 
 from __future__ import annotations
@@ -21,6 +21,17 @@ SHM = "size=64m"
 """What a container runtime gives /dev/shm unless a volume is mounted there."""
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 NOT_FILES = {"proc", "sysfs", "devtmpfs", "devpts", "cgroup", "cgroup2", "tmpfs", "mqueue"}
+
+
+def isolated(request: Path, report: int) -> list[str]:
+    """The command that runs a container; it ends with the thread that starts it.
+
+    `request` is a JSON file of what `enter_root` and `main` read; on the file descriptor `report`
+    comes "started" or the reason why not.
+    """
+    unshare = ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child"]
+    this = [sys.executable, "-I", os.path.abspath(__file__), str(request), str(report)]
+    return ["setpriv", "--pdeathsig", "KILL", *unshare, *this]
 
 
 def main() -> None:
@@ -61,15 +72,16 @@ def enter_root(request: dict[str, Any]) -> None:
         # The overlay has this machine's symbolic links (/var/run), so they resolve alike.
         target = root / os.path.realpath(volume["target"])[1:]
         bind(Path(volume["source"]), target, volume["read_only"])
+    (root / request["folder"][1:]).mkdir(parents=True, exist_ok=True)
+    if request["read_only"]:
+        for path in (root / "tmp", root):
+            mount("none", path, flags=MS_BIND | MS_REMOUNT | MS_RDONLY)
     os.chroot(root)
-    os.makedirs(request["folder"], exist_ok=True)
     os.chdir(request["folder"])
     socket.sethostname(request["hostname"])
-    if (group := request["group"]) is not None:
-        os.setgroups([group])
-        os.setgid(group)
-    if (user := request["user"]) is not None:
-        os.setuid(user)
+    os.setgroups(request["groups"])
+    os.setgid(request["group"])
+    os.setuid(request["user"])
 
 
 def own_file_systems() -> list[Path]:
