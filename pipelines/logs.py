@@ -127,7 +127,7 @@ def _single(run: Run) -> list[str]:
     """A chart of the losses, the lowest validation loss marked; one more of their parts."""
     totals = [name for name in run.names() if name.endswith("_loss")]
     parts = [name for name in run.names() if name not in totals]
-    best = run.best("val_loss") or run.best("train_loss")
+    best = run.best("val_loss") or run.best("train_loss")  # the one that a choice goes by
     boxes = []
     for names in (totals, parts):
         if lines := [_series(run, name, _spoken(name)) for name in names]:
@@ -148,7 +148,7 @@ def _several(runs: dict[str, Run], unit: str) -> list[str]:
 
 def _chart(lines: Sequence[Series], unit: str, label: str, best: float | None) -> str:
     colours = {line.name: f"k{place % COLOURED + 1}" for place, line in enumerate(lines)}
-    marked = {**colours, f"{unit} with the lowest": "dots"} if best is not None else colours
+    marked = {**colours, f"{unit} {best:g}, lowest loss": "dots"} if best is not None else colours
     chart = line_chart(
         lines,
         x_label=unit,
@@ -163,13 +163,22 @@ def _chart(lines: Sequence[Series], unit: str, label: str, best: float | None) -
 
 
 def _table(runs: dict[str, Run]) -> str:
+    several = len(runs) > 1
     rows = [
-        [page.breakable(name), _spoken(loss), f"{best.mean(loss):.4f}", f"{run.unit} {best.number}"]
+        [
+            *([page.breakable(name)] if several else []),
+            _spoken(loss),
+            f"{best.mean(loss):.4f}",
+            f"{run.unit} {best.number}",
+        ]
         for name, run in runs.items()
         for loss in run.names()
         if (best := run.best(loss))
     ]
-    return page.table(["log", "loss", "lowest mean", "at"], rows, ["", "", "number", "number"])
+    heads, kinds = ["loss", "lowest mean", "at"], ["", "number", "number"]
+    return page.table(
+        ["log", *heads] if several else heads, rows, ["", *kinds] if several else kinds
+    )
 
 
 def _series(run: Run, key: str, name: str) -> Series:

@@ -26,16 +26,16 @@ def checkpoints(evaluation: Evaluation, metrics: ClipMetrics) -> str:
     chart, names = plots.checkpoints(rows, evaluation.multi_label)
     key = {name: f"k{place % COLOURED + 1}" for place, name in enumerate(names)}
     heads = ["checkpoint", "epoch", "step", *COMPARED.values(), ""]
-    cells = [
-        [
-            escape(row.name),
+    cells = []
+    for row in rows:
+        values = [
+            "the model itself" if row.name == "best" else row.name,
             str(row.epoch or "–"),
             str(row.step or "–"),
             *(page.number(row.figures[name], 4) for name in COMPARED),
-            "evaluated" if row.chosen else "",
         ]
-        for row in rows
-    ]
+        shown = [f"<b>{escape(v)}</b>" if row.chosen else escape(v) for v in values]
+        cells.append([*shown, "<b>evaluated</b>" if row.chosen else ""])
     kinds = ["", *["number"] * (len(heads) - 2), ""]
     select_by = COMPARED.get(str(evaluation.settings.get("select_by")), "macro F1")
     where = f"epoch {chosen.epoch}" if chosen.epoch else chosen.name
@@ -85,6 +85,8 @@ def per_class(metrics: ClipMetrics) -> str:
         zip((c.name for c in metrics.overall.model.classes), metrics.thresholds, strict=False)
     )
     half = {c.name: c.f1 for c in metrics.at_half.classes} if metrics.at_half else {}
+    if len(set(metrics.thresholds)) < 2:
+        thresholds = {}  # the same for all, as the settings say
     optional = {
         "training clips": {name: str(n) for name, n in metrics.training_clips.items()},
         "threshold": {name: f"{value:.3f}" for name, value in thresholds.items()},

@@ -91,10 +91,8 @@ def wrong_clips(mistakes: Sequence[Mistake], predictions: Predictions) -> str:
     wrong = int((predictions.actual != predictions.predicted).any(axis=1).sum())
     figures = []
     for found in mistakes:
-        truth = escape(", ".join(found.actual) or "nothing")
-        said = escape(", ".join(found.predicted) or "nothing")
         caption = (
-            f'<span class="truth">{truth}</span> taken for <span class="said">{said}</span> '
+            f"{_several_labels(found) if predictions.multi_label else _one_label(found)} "
             f"<small>({found.probability:.0%} sure)</small>"
             f'<span class="id">{page.breakable(found.clip)}</span>'
         )
@@ -105,6 +103,24 @@ def wrong_clips(mistakes: Sequence[Mistake], predictions: Predictions) -> str:
         hint=f"{len(mistakes)} of {wrong} wrong clips, those about which the model was surest; "
         "frames of what it saw, from left to right.",
     )
+
+
+def _one_label(found: Mistake) -> str:
+    return f"{_names(found.actual, 'truth')} taken for {_names(found.predicted, 'said')}"
+
+
+def _several_labels(found: Mistake) -> str:
+    """Only what is wrong stands out: labels that were missed, and labels that are not true."""
+    parts = {
+        "missed": _names([n for n in found.actual if n not in found.predicted], "truth"),
+        "wrongly given": _names([n for n in found.predicted if n not in found.actual], "said"),
+        "rightly given": _names([n for n in found.predicted if n in found.actual], "known"),
+    }
+    return "; ".join(f"{head} {names}" for head, names in parts.items() if names)
+
+
+def _names(names: Sequence[str], kind: str) -> str:
+    return f'<span class="{kind}">{escape(", ".join(names))}</span>' if names else ""
 
 
 def particulars(evaluation: Evaluation, metrics: ClipMetrics, details: Mapping[str, Any]) -> str:

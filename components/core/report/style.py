@@ -79,7 +79,7 @@ p { margin: 6px 0 14px; max-width: 72ch; }
 .notes li::before { content: "!"; position: absolute; left: 14px; top: 11px; width: 17px;
   height: 17px; border-radius: 50%; background: var(--caution-line); color: #fff;
   font: 700 12px/17px system-ui, sans-serif; text-align: center; }
-.cards { display: grid; gap: 14px; grid-template-columns: repeat(auto-fit, minmax(210px, 1fr)); }
+.cards { display: grid; gap: 14px; grid-template-columns: repeat(auto-fit, minmax(180px, 1fr)); }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 12px;
   padding: 16px 18px 18px; }
 .card .label { color: var(--muted); font-size: 14px; }
@@ -125,7 +125,6 @@ td.bar { min-width: 180px; width: 34%; }
 .sortable th[tabindex]:hover { color: var(--ink); }
 .sortable th[aria-sort="ascending"]::after { content: " ↑"; }
 .sortable th[aria-sort="descending"]::after { content: " ↓"; }
-tr.chosen td { background: var(--soft); font-weight: 600; }
 .samples { display: grid; gap: 16px; grid-template-columns: repeat(auto-fit, minmax(460px, 1fr)); }
 .samples img { image-rendering: pixelated; }
 td.key { white-space: nowrap; color: var(--muted); width: 1%; padding-right: 24px; }
