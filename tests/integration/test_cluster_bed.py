@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,6 +57,9 @@ class Space:
         )
         return found
 
+    def log(self, pod: dict[str, Any]) -> str:
+        return self.api.get_text(f"{self.core}/pods/{pod['metadata']['name']}/log")
+
     def end(self) -> str:
         """Waits for the Job; "Complete" or "Failed"."""
 
@@ -98,8 +102,7 @@ def test_job_writes_to_its_claim_and_its_log_is_read(space: Space) -> None:
     assert (claim / "made").read_text() == "result\n"
     [pod] = space.pods()
     assert pod["status"]["phase"] == "Succeeded"
-    log = space.api.get_text(f"{space.core}/pods/{pod['metadata']['name']}/log")
-    assert log == "from before\ncomponents\n"
+    assert space.log(pod) == "from before\ncomponents\n"
 
 
 def test_log_is_followed_while_it_grows(space: Space) -> None:
@@ -142,7 +145,7 @@ def test_failing_job_shows_its_exit_code(space: Space) -> None:
 
 
 def test_failed_container_is_restarted_in_its_pod(space: Space) -> None:
-    script = "if [ -e /state/tried ]; then exit 0; fi; touch /state/tried; exit 7"
+    script = "[ -e /state/tried ] && echo second && exit 0; touch /state/tried; echo first; exit 7"
     space.create(
         "jobs",
         job(
@@ -158,6 +161,9 @@ def test_failed_container_is_restarted_in_its_pod(space: Space) -> None:
     [status] = pod["status"]["containerStatuses"]
     assert status["restartCount"] == 1
     assert status["lastState"]["terminated"]["exitCode"] == 7
+    path = f"{space.core}/pods/{pod['metadata']['name']}/log"
+    assert space.api.get_text(f"{path}?previous=true") == "first\n"
+    assert space.log(pod) == "second\n"
 
 
 @pytest.mark.slow  # the Job controller waits ten seconds before it replaces a failed pod
@@ -229,10 +235,7 @@ except client.ApiException as error:
     space.create("jobs", job(script, command=python))
     space.end()
 
-    def log() -> str:
-        return space.api.get_text(f"{space.core}/pods/{space.pods()[-1]['metadata']['name']}/log")
-
-    assert log() == "403\n"
+    assert space.log(space.pods()[0]) == "403\n"
 
     rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{space.name}"
     rules = [{"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["list"]}]
@@ -246,7 +249,7 @@ except client.ApiException as error:
     wait_until(lambda: space.api.find(f"{space.batch}/jobs/work") is None, "the Job's removal")
     space.create("jobs", job(script, command=python))
     space.end()
-    assert log() == "1 Jobs\n"
+    assert space.log(space.pods()[0]) == "1 Jobs\n"
 
 
 def test_secrets_and_fields_reach_the_environment(space: Space) -> None:
@@ -272,7 +275,7 @@ def test_secrets_and_fields_reach_the_environment(space: Space) -> None:
     )
     assert space.end() == "Complete"
     [pod] = space.pods()
-    log = space.api.get_text(f"{space.core}/pods/{pod['metadata']['name']}/log")
+    log = space.log(pod)
     assert log.splitlines()[0] == "k-123@gpu-node unset k-123 text"
     assert "Read-only file system" in log
 
@@ -325,6 +328,73 @@ def test_deleting_a_job_ends_its_processes(space: Space) -> None:
     wait_until(lambda: not space.pods(), "the pod's removal", 20)
 
 
+def test_restricted_pod_has_its_user_and_writes_only_to_volumes(cluster: Cluster) -> None:
+    """By the Pod Security Standard "restricted", which the API server itself enforces."""
+    level = {"pod-security.kubernetes.io/enforce": "restricted"}
+    space = Space(cluster, cluster.namespace(level))
+    claim = space.claim("data")
+    forbidden = job("true")["spec"]["template"] | {"metadata": {"name": "free"}}
+    with pytest.raises(ApiError, match="violates PodSecurity"):
+        space.create("pods", forbidden)
+    container = {
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": "data", "mountPath": "/mnt/data", "subPath": "mine"},
+            {"name": "tmp", "mountPath": "/scratch"},
+        ],
+    }
+    script = "id; touch /mnt/data/x /scratch/x && python -c 'import numpy'; touch /srv/x /tmp/x"
+    user = {"runAsNonRoot": True, "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 2000}
+    space.create(
+        "jobs",
+        job(
+            script,
+            container=container,
+            securityContext=user | {"seccompProfile": {"type": "RuntimeDefault"}},
+            volumes=[
+                {"name": "data", "persistentVolumeClaim": {"claimName": "data"}},
+                {"name": "tmp", "emptyDir": {}},
+            ],
+        ),
+    )
+    assert space.end() == "Failed", "the last command wrote outside the volumes"
+    log = space.log(space.pods()[0])
+    assert log.splitlines()[0].startswith("uid=1000(")
+    assert "2000" in log.splitlines()[0]
+    assert log.count("Read-only file system") == 2
+    assert (claim / "mine" / "x").stat().st_gid == 2000
+    cluster.delete_namespace(space.name)
+
+
+def test_pods_of_an_indexed_job_run_side_by_side_and_know_their_index(space: Space) -> None:
+    claim = space.claim("data")
+    script = "touch /d/$JOB_COMPLETION_INDEX; while [ $(ls /d | wc -l) -lt 2 ]; do sleep 0.1; done"
+    space.create(
+        "jobs",
+        job(
+            script,
+            job={"completionMode": "Indexed", "completions": 2, "parallelism": 2},
+            container={"volumeMounts": [{"name": "data", "mountPath": "/d"}]},
+            volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
+        ),
+    )
+    assert space.end() == "Complete"
+    assert sorted(path.name for path in claim.iterdir()) == ["0", "1"]
+
+
+def test_deadline_of_a_pod_ends_it(space: Space) -> None:
+    space.create(
+        "jobs",
+        job("trap 'exit 0' TERM; while true; do sleep 0.1; done", activeDeadlineSeconds=1),
+    )
+    assert space.end() == "Failed"
+    assert space.pods()[0]["status"]["reason"] == "DeadlineExceeded"
+
+
 def test_absent_program_and_registry_are_reported(space: Space) -> None:
     space.create("jobs", job("x", command=("/opt/absent",)))
     assert space.end() == "Failed"
@@ -340,6 +410,38 @@ def test_absent_program_and_registry_are_reported(space: Space) -> None:
         return status.get("state", {}).get("waiting", {}).get("reason") == "ImagePullBackOff"
 
     assert space.pod(waiting)["metadata"]["name"] == "unpullable"
+
+
+@pytest.mark.slow
+def test_nothing_outlives_a_killed_user(cluster: Cluster, tmp_path: Path) -> None:
+    """The cluster of a process that is killed ends, and so do its pods."""
+    mark = f"sleep 97.{os.getpid()}{time.time_ns() % 10**6}"
+    script = f"""
+import sys, time
+from pathlib import Path
+from kubernetes_cluster import running_cluster
+with running_cluster(Path({str(tmp_path)!r})) as cluster:
+    container = {{"name": "main", "image": "x", "command": {mark.split()!r}}}
+    pod = {{"metadata": {{"name": "sleeper"}}, "spec": {{"containers": [container]}}}}
+    cluster.api("POST", "/api/v1/namespaces/default/pods", pod)
+    time.sleep(60)
+"""
+    folders = [Path(__file__).parents[1], Path(__file__).parents[2]]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, folders))}
+    user = subprocess.Popen([sys.executable, "-c", script], env=environment)
+
+    def processes() -> list[str]:
+        pattern = f"^{mark}$|{tmp_path}"
+        found = subprocess.run(
+            ["pgrep", "-f", pattern], capture_output=True, text=True, check=False
+        )
+        return found.stdout.split()
+
+    wait_until(lambda: subprocess.run(["pgrep", "-fx", mark]).returncode == 0, "the pod", 60)
+    assert len(processes()) > 5
+    user.kill()
+    user.wait()
+    wait_until(lambda: not processes(), "the end of everything", 10)
 
 
 def test_unknown_user_is_refused(cluster: Cluster) -> None:
