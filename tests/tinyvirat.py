@@ -15,15 +15,15 @@ CLASSES = ["walking", "Pull", "carrying"]
 """Not in the order of the alphabet."""
 
 
-def numbered(frames: int, side: int = 32) -> np.ndarray:
-    """Grey frames (frames, side, side, 3) whose brightness is 4 + 2 times their number."""
-    grey = (4 + 2 * np.arange(frames)).astype(np.uint8)
+def numbered(frames: int, side: int = 32, step: int = 2) -> np.ndarray:
+    """Grey frames (frames, side, side, 3) whose brightness is 4 + step times their number."""
+    grey = (4 + step * np.arange(frames)).astype(np.uint8)
     return np.broadcast_to(grey[:, None, None, None], (frames, side, side, 3)).copy()
 
 
-def numbers(frames: np.ndarray) -> list[int]:
+def numbers(frames: np.ndarray, step: int = 2) -> list[int]:
     """Which of the frames of `numbered` these are."""
-    return np.rint((frames.mean(axis=(1, 2, 3)) - 4) / 2).astype(int).tolist()
+    return np.rint((frames.mean(axis=(1, 2, 3)) - 4) / step).astype(int).tolist()
 
 
 def write_pictures(folder: Path, frames: np.ndarray) -> list[Path]:
@@ -51,10 +51,10 @@ class TinyVirat:
         self.tubes[part].append(tube)
 
     def video(self, clip: str, *labels: str, frames: int = 12) -> Path:
-        """Adds a clip that is a video; returns its file."""
+        """Adds a clip that is a video, in steps of 6; returns its file."""
         self.name(clip, list(labels), frames)
         path = self.folder / "videos" / f"{clip}.mp4"
-        write_clip(path, numbered(frames), 30, options={"crf": "0"})
+        write_clip(path, numbered(frames, step=6), 30, options={"crf": "0"})
         return path
 
     def pictures(self, clip: str, *labels: str, frames: int = 12) -> list[Path]:

@@ -95,6 +95,6 @@ def test_a_clip_shorter_than_the_window_repeats_its_last_frame(
     clips = ClipExamples(reader, [2, 1], Window(32, 1, 28), multi_label=True)
     batch = clips.batch(0, [0, 1])
     assert batch["frames"].shape == (2, 32, 28, 28, 3)
-    assert numbers(batch["frames"][0].numpy()) == [*range(10), *[9] * 22]
+    assert numbers(batch["frames"][0].numpy(), step=6) == [*range(10), *[9] * 22]
     assert numbers(batch["frames"][1].numpy()) == list(range(39, 71))  # the middle
     assert batch["labels"].tolist() == [[1, 1, 0], [1, 1, 0]]
