@@ -37,7 +37,7 @@ FPS = 30.0
 SHORT = 10
 """Frames of the one clip that is shorter than what networks see."""
 
-_SPEED = 0.03
+_SPEED = 0.045
 """Of the side, per frame."""
 _HALF_PERIOD = 4
 """Frames for which a blinking digit is bright, then dim."""
@@ -63,7 +63,7 @@ class Extent:
 
     scenes: tuple[int, int] = (5, 2)
     """Scenes to train and to test with."""
-    clips: int = 32
+    clips: int = 40
     """Clips per scene."""
     frames: tuple[int, int] = (40, 60)
     """Fewest and most frames of a clip."""

@@ -12,7 +12,7 @@ quoted and are cut off in every listing. Only the places of inputs and outputs a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -85,7 +85,7 @@ class StageJob:
 
 def stage_documents(job: StageJob) -> list[Document]:
     """The ConfigMap with the settings, and the Job."""
-    content = digest(_documents(job, "content"))
+    content = digest(_documents(replace(job, namespace=""), "content"))
     name = job.name or dns_label(f"{job.stage.name}-{content[:8]}")
     config, document = _documents(job, name)
     document["metadata"]["annotations"] = {CONTENT_ANNOTATION: content}

@@ -10,6 +10,7 @@ _WORDS = {
     "key", "apikey", "secret", "token", "password", "passwd", "pwd", "passphrase", "credential",
     "credentials", "dsn", "secretkey", "accesskey",
 }  # fmt: skip
+_ENDINGS = ("password", "passwd", "secret", "token", "apikey")
 _PLACES = {"file", "path", "dir", "name", "ref", "url"}
 """Last words of names that say where a secret is, not what it is."""
 
@@ -25,7 +26,8 @@ def names_secret(name: str) -> bool:
     """Whether a variable, setting or option of this name holds a secret."""
     spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
     words = [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word]
-    return bool(words) and words[-1] not in _PLACES and not _WORDS.isdisjoint(words)
+    secret = any(word in _WORDS or word.endswith(_ENDINGS) for word in words)
+    return secret and words[-1] not in _PLACES
 
 
 def secret_in_value(name: str, value: str) -> str:
