@@ -347,7 +347,7 @@ def test_restricted_pod_has_its_user_and_writes_only_to_volumes(cluster: Cluster
             {"name": "tmp", "mountPath": "/scratch"},
         ],
     }
-    script = "id; touch /mnt/data/x /scratch/x && python -c 'import numpy'; touch /srv/x /tmp/x"
+    script = "id; cd /; python -c 'import components' && touch /mnt/data/x /scratch/x; touch srv/x tmp/x"
     user = {"runAsNonRoot": True, "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 2000}
     space.create(
         "jobs",
@@ -365,6 +365,7 @@ def test_restricted_pod_has_its_user_and_writes_only_to_volumes(cluster: Cluster
     log = space.log(space.pods()[0])
     assert log.splitlines()[0].startswith("uid=1000(")
     assert "2000" in log.splitlines()[0]
+    assert log.count("\n") == 3
     assert log.count("Read-only file system") == 2
     assert (claim / "mine" / "x").stat().st_gid == 2000
     cluster.delete_namespace(space.name)

@@ -70,15 +70,20 @@ def matches(term: Object, labels: dict[str, str]) -> bool:
     """Whether labels satisfy every expression of a node selector term."""
     for expression in term.get("matchExpressions", []):
         value, values = labels.get(expression["key"]), expression.get("values", [])
-        holds = {
-            "In": lambda v=value, vs=values: v in vs,
-            "NotIn": lambda v=value, vs=values: v not in vs,
-            "Exists": lambda v=value: v is not None,
-            "DoesNotExist": lambda v=value: v is None,
-            "Gt": lambda v=value, vs=values: v is not None and int(v) > int(vs[0]),
-            "Lt": lambda v=value, vs=values: v is not None and int(v) < int(vs[0]),
-        }[expression["operator"]]
-        if not holds():
+        match expression["operator"]:
+            case "In":
+                holds = value in values
+            case "NotIn":
+                holds = value not in values
+            case "Exists":
+                holds = value is not None
+            case "DoesNotExist":
+                holds = value is None
+            case "Gt":
+                holds = value is not None and int(value) > int(values[0])
+            case _:
+                holds = value is not None and int(value) < int(values[0])
+        if not holds:
             return False
     return True
 
