@@ -1,4 +1,4 @@
-"""dataset_sync of TinyVIRAT's arrangement from a real MinIO: many small pictures, killed, changed."""
+"""dataset_sync of TinyVIRAT from a real MinIO: many small pictures, killed, changed, damaged."""
 
 import os
 import signal
