@@ -56,16 +56,17 @@ def candidates(root: Path) -> list[Candidate]:
     places = {"best": root}
     places |= {f"checkpoints/{p.name}": p for p in sorted((root / "checkpoints").glob("*"))}
     places["last"] = root / "last"
-    found: dict[str, Candidate] = {}
+    found: dict[int | str, Candidate] = {}
     for name, directory in places.items():
         if not (directory / ModelBundle.FILE).is_file():
             continue
         bundle = ModelBundle.load(directory)
-        if "safetensors" in bundle.formats and bundle.fingerprint not in found:
-            epoch = int(bundle.training.get("epoch") or 0)
-            steps = [row["step"] for row in bundle.curves if row.get("epoch") == epoch]
-            step = int(steps[0]) if steps and "step" in bundle.curves[0] else 0
-            found[bundle.fingerprint] = Candidate(name, directory, bundle, epoch, step)
+        epoch = int(bundle.training.get("epoch") or 0)
+        own = [row for row in bundle.curves if epoch and row.get("epoch") == epoch]
+        step = int(own[0].get("step", 0)) if own else 0
+        if "safetensors" in bundle.formats:
+            key = epoch or bundle.fingerprint
+            found.setdefault(key, Candidate(name, directory, bundle, epoch, step))
     return sorted(found.values(), key=lambda candidate: candidate.epoch)
 
 

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ class Predictions:
 
     def save(self, directory: Path, evaluation: Evaluation) -> dict[str, str]:
         """Writes the arrays and the table; returns file name → what it is."""
-        content = {
+        content: dict[str, NDArray[Any]] = {
             "logits": self.logits,
             "probabilities": self.probabilities,
             "predictions": self._encoded(self.predicted),

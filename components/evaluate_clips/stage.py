@@ -10,7 +10,8 @@ alone tells; and one self-contained report.html.
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, Self
+from collections.abc import Callable
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -20,6 +21,8 @@ from components.core.settings import RUNTIME, Settings
 from components.core.stage import Job, Stage
 from components.evaluate_clips import selection
 from components.evaluate_clips.array_names import file_names
+
+V = TypeVar("V")
 
 TUNED = "tuned"
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
@@ -110,12 +113,8 @@ class EvaluateSettings(Settings):
             {name for name in self.sample_clips if self.sample_clips.count(name) > 1}
         ):
             problems.append(f"sample_clips: {', '.join(twice)} is named more than once")
-        for parse, value in ((selection.parse, self.checkpoints), (file_names, self.array_names)):
-            try:
-                if value:
-                    parse(value)  # type: ignore[operator]
-            except ValueError as error:
-                problems.append(str(error))
+        problems += _problems(selection.parse, self.checkpoints) if self.checkpoints else []
+        problems += _problems(file_names, self.array_names)
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -132,6 +131,14 @@ class EvaluateSettings(Settings):
         except ValueError:
             return None
         return value if 0 < value < 1 else None
+
+
+def _problems(parse: Callable[[V], object], value: V) -> list[str]:
+    try:
+        parse(value)
+    except ValueError as error:
+        return [str(error)]
+    return []
 
 
 def evaluate(settings: EvaluateSettings, job: Job) -> None:
