@@ -100,6 +100,28 @@ class Cluster:
         wanted = (f"{space}/serviceaccounts/default", f"{space}/configmaps/kube-root-ca.crt")
         wait_until(lambda: all(self.api.find(path) for path in wanted), "a default ServiceAccount")
 
+    def user_kubeconfig(self, namespace: str) -> Path:
+        """The kubeconfig of a user of a shared cluster, with that namespace as its default.
+
+        He may do there what the ClusterRole `edit` allows, and read nodes; nothing else.
+        """
+        rbac = "/apis/rbac.authorization.k8s.io/v1"
+        account = {"kind": "ServiceAccount", "name": "user", "namespace": namespace}
+        nodes = {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list"]}
+        role = {"metadata": {"name": f"nodes-{namespace}"}, "rules": [nodes]}
+        accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+        self.api("POST", accounts, {"metadata": {"name": "user"}})
+        self.api("POST", f"{rbac}/clusterroles", role)
+        for path, name in (
+            (f"{rbac}/namespaces/{namespace}/rolebindings", "edit"),
+            (f"{rbac}/clusterrolebindings", f"nodes-{namespace}"),
+        ):
+            reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole"}
+            binding = {"roleRef": reference | {"name": name}, "subjects": [account]}
+            self.api("POST", path, {"metadata": {"name": name}, **binding})
+        token = self.api("POST", f"{accounts}/user/token", {"spec": {}})["status"]["token"]
+        return _write_kubeconfig(self.folder, f"{namespace}.kubeconfig", self.url, token, namespace)
+
     def delete_namespace(self, name: str) -> None:
         """Ends what runs in a namespace at once and asks for its removal."""
         pods = f"/api/v1/namespaces/{name}/pods"
@@ -145,9 +167,8 @@ def running_cluster(
     subprocess.run([binary, "certificate", certificate, key], check=True)
     port, token = free_port(), secrets.token_urlsafe(24)
     url = f"https://127.0.0.1:{port}"
-    cluster = Cluster(
-        folder, url, _write_kubeconfig(folder, url, token), Api(url, token, str(certificate))
-    )
+    kubeconfig = _write_kubeconfig(folder, "kubeconfig", url, token)
+    cluster = Cluster(folder, url, kubeconfig, Api(url, token, str(certificate)))
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(name: str, *command: str | Path) -> None:
@@ -242,7 +263,9 @@ def _check_isolation(folder: Path) -> None:
         raise ClusterAbsentError(f"pods need the right to mount (root): {result.stderr.strip()}")
 
 
-def _write_kubeconfig(folder: Path, url: str, token: str) -> Path:
+def _write_kubeconfig(
+    folder: Path, name: str, url: str, token: str, namespace: str = "default"
+) -> Path:
     authority = base64.b64encode((folder / "server.crt").read_bytes()).decode()
     config = {
         "apiVersion": "v1",
@@ -253,11 +276,16 @@ def _write_kubeconfig(folder: Path, url: str, token: str) -> Path:
                 "cluster": {"server": url, "certificate-authority-data": authority},
             }
         ],
-        "users": [{"name": "admin", "user": {"token": token}}],
-        "contexts": [{"name": "bed", "context": {"cluster": "bed", "user": "admin"}}],
+        "users": [{"name": "user", "user": {"token": token}}],
+        "contexts": [
+            {
+                "name": "bed",
+                "context": {"cluster": "bed", "user": "user", "namespace": namespace},
+            }
+        ],
         "current-context": "bed",
     }
-    path = folder / "kubeconfig"
+    path = folder / name
     path.touch(mode=0o600)
     path.write_text(yaml.safe_dump(config))
     return path

@@ -347,12 +347,12 @@ def test_restricted_pod_has_its_user_and_writes_only_to_volumes(cluster: Cluster
             {"name": "tmp", "mountPath": "/scratch"},
         ],
     }
-    script = "id; cd /; python -c 'import components' && touch /mnt/data/x /scratch/x; touch srv/x tmp/x"
+    script = "id; python -c 'import components' && touch /mnt/data/x /scratch/x"
     user = {"runAsNonRoot": True, "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 2000}
     space.create(
         "jobs",
         job(
-            script,
+            f"{script}; touch /srv/x /tmp/x",
             container=container,
             securityContext=user | {"seccompProfile": {"type": "RuntimeDefault"}},
             volumes=[
@@ -443,6 +443,23 @@ with running_cluster(Path({str(tmp_path)!r})) as cluster:
     user.kill()
     user.wait()
     wait_until(lambda: not processes(), "the end of everything", 10)
+
+
+def test_user_of_one_namespace_may_run_jobs_there_and_only_there(space: Space) -> None:
+    from kubernetes.client import ApiException, BatchV1Api, CoreV1Api
+    from kubernetes.config import new_client_from_config
+
+    client = new_client_from_config(str(space.cluster.user_kubeconfig(space.name)))
+    BatchV1Api(client).create_namespaced_job(space.name, job("true"))
+    assert space.end() == "Complete"
+    assert CoreV1Api(client).list_node().items[0].metadata.name == "gpu-node"
+    for refused in (
+        lambda: CoreV1Api(client).list_namespaced_pod("default"),
+        lambda: CoreV1Api(client).list_namespace(),
+        lambda: CoreV1Api(client).patch_node("gpu-node", {"metadata": {"labels": {"a": "b"}}}),
+    ):
+        with pytest.raises(ApiException, match="403"):
+            refused()
 
 
 def test_unknown_user_is_refused(cluster: Cluster) -> None:

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from process_kubelet.api import Api, Object
+from process_kubelet.logs import HOST
 from process_kubelet.scheduler import quantity
-
-HOST = "127.0.0.1"
 
 
 class NotReadyError(Exception):

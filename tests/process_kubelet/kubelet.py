@@ -9,8 +9,7 @@ from pathlib import Path
 import urllib3
 
 from process_kubelet.api import Api, ApiError, Object
-from process_kubelet.inputs import HOST
-from process_kubelet.logs import Log, serve_logs
+from process_kubelet.logs import HOST, Log, serve_logs
 from process_kubelet.pods import Run, now, pod_path, record_event
 from process_kubelet.scheduler import Placement, choose_node
 
@@ -51,6 +50,8 @@ class Kubelet:
                 except ApiError as error:
                     if error.status not in (404, 409):  # it has changed: its next state decides
                         traceback.print_exc()
+                except urllib3.exceptions.HTTPError:
+                    traceback.print_exc()
 
     def logs(self, namespace: str, pod: str, container: str) -> list[Log] | None:
         """The logs of a container of the newest pod of that name."""
@@ -147,7 +148,7 @@ class Kubelet:
 
     def _placed(self) -> list[tuple[str, Object]]:
         """(node, pod) of each pod that occupies its node's resources."""
-        pods = [pod for pod in self.pods.values() if pod["status"]["phase"] not in FINISHED]
+        pods = [p for p in list(self.pods.values()) if p["status"]["phase"] not in FINISHED]
         nodes = [p["spec"].get("nodeName") or self._bound.get(p["metadata"]["uid"]) for p in pods]
         return [(node, pod) for node, pod in zip(nodes, pods, strict=True) if node]
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from process_kubelet.api import Api, ApiError, Object
-from process_kubelet.inputs import HOST, Inputs, NotReadyError, expand
-from process_kubelet.logs import Log
+from process_kubelet.inputs import Inputs, NotReadyError, expand
+from process_kubelet.logs import HOST, Log
 from process_kubelet.root import isolated
 
 Result = TypeVar("Result")
