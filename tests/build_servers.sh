@@ -44,7 +44,10 @@ build_minio() {
 }
 
 build_kubernetes() {
-    grep -q "k8s.io/kubernetes v$kubernetes_version\$" go.mod
+    if ! grep -q "k8s.io/kubernetes v$kubernetes_version\$" go.mod; then
+        echo "$PWD/go.mod requires another k8s.io/kubernetes than v$kubernetes_version" >&2
+        exit 1
+    fi
     release="-X k8s.io/component-base/version.gitVersion=v$kubernetes_version"
     CGO_ENABLED=0 go build -trimpath -ldflags "-s -w $release" -o "$1/kubernetes" .
 }
