@@ -164,3 +164,22 @@ def test_a_strip_shows_the_frames_from_left_to_right():
     shown = simplejpeg.decode_jpeg(base64.b64decode(encoded), "RGB")
     for number in range(3):
         assert shown[10, number * 33 + 15].argmax() == number
+
+
+def test_a_sortable_table_brings_its_script_and_others_none():
+    rows = [["a", "1"], [NASTY.replace("<", "&lt;"), "2"]]
+    for sortable in (True, False):
+        content = page.table(["name", "clips"], rows, ["", "number"], sortable=sortable)
+        text = page.page("t", "e", "s", [page.section("Table", content)], "f")
+        found = parsed(text)
+        assert ("script" in found.tags) == sortable
+        assert found.links == []
+        assert text.count("<tr>") == 3
+
+
+def test_points_mark_each_value_of_a_line():
+    lines = [Series("a", [1, 2, 3], [0.1, float("nan"), 0.3]), Series("b", [1], [0.2])]
+    chart = line_chart(lines, x_label="x", y_label="y", points=True)
+    tree = ElementTree.fromstring(standalone(chart))
+    assert len(tree.findall(f"{SVG}circle")) == 3
+    assert len(tree.findall(f"{SVG}polyline")) == 1
