@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.core.artifacts.evaluation import CheckpointFigures
-from components.core.artifacts.model_bundle import ModelBundle
+from components.core.artifacts.model_bundle import ModelBundle, kept
 from components.core.errors import InputError
 from components.core.metrics.classification import (
     Bools,
@@ -53,13 +53,8 @@ def candidates(root: Path) -> list[Candidate]:
 
     The best epoch is kept under several names; each network is listed once, the bundle first.
     """
-    places = {"best": root}
-    places |= {f"checkpoints/{p.name}": p for p in sorted((root / "checkpoints").glob("*"))}
-    places["last"] = root / "last"
     found: dict[int | str, Candidate] = {}
-    for name, directory in places.items():
-        if not (directory / ModelBundle.FILE).is_file():
-            continue
+    for name, directory in kept(root).items():
         bundle = ModelBundle.load(directory)
         epoch = int(bundle.training.get("epoch") or 0)
         own = [row for row in bundle.curves if epoch and row.get("epoch") == epoch]

@@ -18,6 +18,7 @@ from components.core.formats.model_config_ini import ModelConfigIni
 from components.core.stage import Job
 from components.core.state import digest
 from components.triton_publish.card import card_text, model_card
+from components.triton_publish.evaluated import evaluated, graph_of
 from components.triton_publish.repository import CARD, GRAPH, ModelRepository
 from components.triton_publish.server import TOLERANCE, Server, compare
 from components.triton_publish.stage import PublishSettings
@@ -28,12 +29,12 @@ INSIDE = "model_repository"
 
 def run(settings: PublishSettings, job: Job) -> None:
     """Publishes; see `stage.publish`."""
-    bundle = ModelBundle.load(job.inputs["model"])
     evaluation = Evaluation.load(job.inputs["evaluation"])
+    place, bundle = evaluated(job.inputs["model"], evaluation)
     metrics = ClipMetrics.read(job.inputs["evaluation"])
     name = settings.model_name or bundle.name
-    graph = bundle.file(job.inputs["model"], "onnx")
     config = _config(name, bundle, evaluation, settings)
+    graph = graph_of(place, bundle, job.work, job.report)
     card = model_card(name, bundle, evaluation, metrics)
     files.remove(job.work / "version")
     content = version_directory(job.work / "version", name, bundle, graph, card)

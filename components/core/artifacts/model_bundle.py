@@ -73,3 +73,13 @@ class ModelBundle(Index):
         if not path.exists():
             raise InputError(f"{directory}: {self.formats[kind]} is missing")
         return path
+
+
+def kept(directory: Path) -> dict[str, Path]:
+    """The bundles in a trained model's folder by name: `best` (the folder itself), `checkpoints/…`
+    and `last`. Several names may stand for the same network.
+    """
+    places = {"best": directory}
+    places |= {f"checkpoints/{p.name}": p for p in sorted((directory / "checkpoints").glob("*"))}
+    places["last"] = directory / "last"
+    return {name: path for name, path in places.items() if (path / ModelBundle.FILE).is_file()}
