@@ -106,20 +106,19 @@ def mirrored(
 def _look(items: Iterable[Item], tubes: dict[str, Tube], fps: float) -> Files:
     """Assigns a listing to the tubes."""
     found = Files()
-    videos = {tube.video: tube for tube in tubes.values()}
-    folders = {tube.pictures: tube for tube in tubes.values()}
+    videos = {tube.video: clip for clip, tube in tubes.items()}
+    folders = {tube.pictures: clip for clip, tube in tubes.items()}
+    annotations = {CLASSES, *FILES.values()}
     for item in items:
         folder, _, file = item.name.rpartition("/")
-        if item.is_folder or item.name in (CLASSES, *FILES.values()):
-            continue
-        if tube := videos.get(item.name):
-            found.videos[tube.id] = item
-        elif (tube := folders.get(folder)) and frame_number(file) is not None:
-            own = PictureFolder(folder, tube.frames, fps)
-            own = found.folders.setdefault(tube.id, own)
-            if tube.id not in found.videos:
-                own.pictures.append(item)
-        else:
+        if (clip := folders.get(folder)) and frame_number(file) is not None:
+            if clip not in found.folders:
+                found.folders[clip] = PictureFolder(folder, tubes[clip].frames, fps)
+            if clip not in found.videos:
+                found.folders[clip].pictures.append(item)
+        elif clip := videos.get(item.name):
+            found.videos[clip] = item
+        elif not item.is_folder and item.name not in annotations:
             found.ignored[PurePosixPath(file).suffix.lower() or file] += 1
     return found
 
