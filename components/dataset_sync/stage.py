@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from components.core.errors import TrainyardError
+from components.core.errors import InputError, TrainyardError
 from components.core.settings import RUNTIME, Settings
 from components.core.stage import Job, Stage
 
@@ -21,6 +21,9 @@ EXTENSIONS = [
     "vob", "wmv", "asf", "flv", "f4v", "3gp", "3g2", "ogv", "mxf", "mjpeg", "mjpg", "y4m", "gif",
 ]
 # fmt: on
+
+TINYVIRAT = "tiny_train.json"
+"""What only a source of that layout holds."""
 
 
 class SyncSettings(Settings):
@@ -106,13 +109,12 @@ class SyncSettings(Settings):
 
 def check(settings: SyncSettings) -> list[TrainyardError]:
     """Whether the source and the tables can be read; takes a few seconds at most."""
-    from components.core.storage import open_storage
     from components.dataset_sync.groups import read_groups
     from components.dataset_sync.segments import read_segments
 
     problems: list[TrainyardError] = []
     for name, look in (
-        ("source", lambda: open_storage(settings.source).check()),
+        ("source", lambda: _check_source(settings)),
         ("groups", lambda: read_groups(settings.groups)),
         ("segments", lambda: read_segments(settings.segments)),
     ):
@@ -121,6 +123,18 @@ def check(settings: SyncSettings) -> list[TrainyardError]:
         except TrainyardError as error:
             problems.append(type(error)(f"{name}: {error}"))
     return problems
+
+
+def _check_source(settings: SyncSettings) -> None:
+    from components.core.storage import open_storage
+
+    storage = open_storage(settings.source)
+    storage.check()
+    if settings.layout == "folders" and storage.exists(TINYVIRAT):
+        raise InputError(
+            f"{storage.uri} holds {TINYVIRAT}, so it is arranged like TinyVIRAT: set layout: "
+            "tinyvirat"
+        )
 
 
 def sync(settings: SyncSettings, job: Job) -> None:

@@ -65,37 +65,29 @@ def mirrored(
         InputError: with everything that is wrong with the annotations, the files or the segments.
     """
     found = read_annotations(storage)
-    tubes = found.tubes
-    held = _look(storage.items(), tubes, settings.frame_rate)
-    names = {tube.id: (tube.video, tube.pictures) for tube in tubes.values()}
-    here = {clip: [name for name in own if name in mirror.clips] for clip, own in names.items()}
-    gone = {_clip_of(name) for name in mirror.clips} - set(tubes)
+    held = _look(storage.items(), found.tubes, settings.frame_rate)
+    gone = {_clip_of(name) for name in mirror.clips} - set(found.tubes)
     kept = set() if settings.mirror else gone
-    absent = [t for t in tubes if t not in held.videos and t not in held.folders]
-    lost = [t for t in absent if settings.mirror or not here[t]]
+    absent = set(found.tubes) - set(held.videos) - set(held.folders)
     problems = [
         *found.problems,
-        *_lost_problems(lost, tubes),
+        *_lost_problems(absent, found.tubes, mirror, settings.mirror),
         *_kept_problems(kept, mirror, found.classes),
     ]
     if problems:
         raise InputError(str(ProblemsError(problems, storage.uri)))
-    segments.refuse_problems(set(tubes) | kept, found.classes)
-    _tell(held, tubes, job)
+    segments.refuse_problems(set(found.tubes) | kept, found.classes)
+    _tell(held, found.tubes, job)
 
     mirror.begin()
     if settings.mirror:
         _forget(mirror, gone)
-    transfer.drop(gone | set(absent), settings.mirror, job)
-    for tube in tubes.values():
-        mirror.describe(tube.id, {"labels": tube.labels, "frames": tube.frames})
-    wanted = _transfer(settings, storage, mirror, job, tubes, held)
+    transfer.drop(gone | absent, settings.mirror, job)
+    for clip, tube in found.tubes.items():
+        mirror.describe(clip, {"labels": tube.labels, "frames": tube.frames})
+    used = _transfer(settings, storage, mirror, job, held)
     superseded = [
-        name
-        for clip, own in names.items()
-        if clip not in absent
-        for name in own
-        if name in mirror.clips and name not in wanted
+        name for name in mirror.clips if name not in used and _clip_of(name) not in gone | absent
     ]
     mirror.forget(superseded)
     clips = [_clip(mirror, clip, name) for clip, name in sorted(_chosen(mirror).items())]
@@ -123,7 +115,12 @@ def _look(items: Iterable[Item], tubes: dict[str, Tube], fps: float) -> Files:
     return found
 
 
-def _lost_problems(lost: list[str], tubes: dict[str, Tube]) -> list[str]:
+def _lost_problems(
+    absent: set[str], tubes: dict[str, Tube], mirror: Mirror, remove: bool
+) -> list[str]:
+    """Clips without any file; those that are here already may stay."""
+    here = set() if remove else {_clip_of(name) for name in mirror.clips}
+    lost = sorted(absent - here)
     if not lost:
         return []
     example = tubes[lost[0]]
@@ -157,7 +154,6 @@ def _transfer(
     storage: Storage,
     mirror: Mirror,
     job: Job,
-    tubes: dict[str, Tube],
     held: Files,
 ) -> set[str]:
     """Transfers videos and pictures; returns the names of those that are in use."""

@@ -14,7 +14,7 @@ import simplejpeg
 from tinyvirat import CLASSES, TinyVirat, numbers, write_pictures
 
 from components.core.artifacts.clips import ClipDataset
-from components.core.errors import InputError, SettingsError
+from components.core.errors import InputError, ProblemsError, SettingsError
 from components.core.settings import build
 from components.dataset_sync.stage import STAGE, SyncSettings
 
@@ -319,6 +319,15 @@ def test_frame_counts_that_differ_from_the_annotations_are_summed_up(
         "2 clips have another number of frames than dim says: train/s1/10 (12, not 15), "
         "train/s1/9 (12, not 15)"
     ) in capfd.readouterr().err
+
+
+def test_the_other_layout_is_refused_with_a_hint(project: Project) -> None:
+    with pytest.raises(ProblemsError, match=r"holds tiny_train\.json, .*: set layout: tinyvirat"):
+        project.sync(layout="folders")
+    for file in project.folder.glob("*.*"):
+        file.unlink()
+    with pytest.raises(InputError, match=r"(?s)classes\.txt .*tiny_train\.json .*tiny_test\.json"):
+        project.sync()
 
 
 def test_settings_of_the_other_layout_are_refused() -> None:
