@@ -118,8 +118,8 @@ def split_clips(settings: SplitSettings, job: Job) -> None:
     split = Split.create(dataset.fingerprint, dict(sorted(assigned.items())), table)
     job.outputs["split"].mkdir()
     split.save(job.outputs["split"])
-    job.report.message("clips per class and part\n" + _render(table))
-    job.metadata["split"] = {part: sum(row[part] for row in table.values()) for part in PARTS}
+    job.report.message("clips per class and part\n" + _render(table, sizes))
+    job.metadata["split"] = {part: sizes[part] for part in PARTS}
 
 
 def _published(settings: SplitSettings, clips: list[Clip]) -> set[str]:
@@ -238,15 +238,15 @@ def _count(
     return table
 
 
-def _render(table: dict[str, dict[str, int]]) -> str:
+def _render(table: dict[str, dict[str, int]], sizes: dict[str, int]) -> str:
+    """The table as text; clips with several labels count once in the last line."""
     width = max(5, *(len(name) for name in table))
     lines = [f"  {'class':<{width}}" + "".join(f"{part:>8}" for part in PARTS)]
     lines += [
         f"  {name:<{width}}" + "".join(f"{row[part]:>8}" for part in PARTS)
         for name, row in table.items()
     ]
-    sums = {part: sum(row[part] for row in table.values()) for part in PARTS}
-    return "\n".join([*lines, f"  {'all':<{width}}" + "".join(f"{sums[p]:>8}" for p in PARTS)])
+    return "\n".join([*lines, f"  {'all':<{width}}" + "".join(f"{sizes[p]:>8}" for p in PARTS)])
 
 
 STAGE = Stage(

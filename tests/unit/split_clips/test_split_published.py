@@ -115,6 +115,16 @@ def test_rare_classes_are_explained_or_accepted(
     assert split.counts["tested"] == {"train": 0, "val": 0, "test": 1}
 
 
+def test_clips_with_several_labels_count_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    clips = [clip("", f"s{n}", n, "a", "b") for n in range(20)]
+    run(tmp_path, ["a", "b"], clips, val_size=0.25, test_size=0.25)
+    lines = [line.split() for line in capfd.readouterr().err.splitlines()]
+    assert ["a", "10", "5", "5"] in lines
+    assert ["all", "10", "5", "5"] in lines
+
+
 def test_without_a_published_part_rare_classes_train_then_validate(tmp_path: Path) -> None:
     clips = [clip("", f"s{n // 4}", n, "common") for n in range(80)]
     clips += [clip("", "s1", 100, "one"), clip("", "s2", 101, "two"), clip("", "s3", 102, "two")]
