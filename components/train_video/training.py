@@ -14,6 +14,7 @@ from components.core.artifacts.frames import FrameReader
 from components.core.artifacts.split import Split
 from components.core.cpus import usable_cpus
 from components.core.events import Reporter
+from components.core.models.resized_i3d import RESIZERS
 from components.core.stage import Job
 from components.core.training.classification import ClipClassification, balanced_weights
 from components.core.training.clips import ClipExamples
@@ -134,11 +135,12 @@ def make_examples(
 
 
 def options(settings: TrainSettings) -> FitOptions:
-    """The settings that `fit` knows; pretrained batch statistics need no warm-up."""
+    """The settings that `fit` knows; only where all is pretrained need no statistics warm up."""
     own = settings.model_dump()
     shared = {name: own[name] for name in FitOptions.__dataclass_fields__ if name in own}
     shared["milestones"] = tuple(settings.milestones)
-    return FitOptions(**shared, warm_batch_norm=not settings.pretrained)
+    new_resizer = settings.network in RESIZERS and not settings.pretrained_resizer
+    return FitOptions(**shared, warm_batch_norm=new_resizer or not settings.pretrained)
 
 
 def describe(
