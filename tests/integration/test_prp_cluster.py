@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import fcntl
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,24 +76,39 @@ class Space:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Clips of two classes and the data set that dataset_sync makes of them."""
+    """Clips of two classes, the data set that dataset_sync makes of them, and a split of it."""
     folder = tmp_path_factory.mktemp("source")
     names = [f"{name}/{n}.mp4" for name in ("fall", "walk") for n in range(6)]
     make_clips(folder / "source", *names, frames=12)
-    done = subprocess.run(
-        [sys.executable, "-m", "components.dataset_sync", "--source", folder / "source"]
-        + ["--clips", folder / "clips", "--state-dir", folder / "made"],
-        cwd=REPOSITORY,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    clips, split, state = (folder / name for name in ("clips", "split", "made"))
+    run_stage("dataset_sync", state, "--source", folder / "source", "--clips", clips)
+    run_stage("split_clips", state, "--clips", clips, "--split", split)
     return folder
 
 
+def run_stage(stage: str, state: Path, *arguments: object) -> None:
+    """Runs a stage here, without a cluster."""
+    command = [sys.executable, "-m", f"components.{stage}", "--state-dir", state, *arguments]
+    words = [str(word) for word in command]
+    done = subprocess.run(words, cwd=REPOSITORY, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def held(space: Space, source: Path) -> Iterator[None]:
+    """While it lasts, split_clips waits (up to a minute): we work in its state directory."""
+    [key] = (source / "made" / "split_clips").iterdir()
+    folder = space.folder / "state" / "split_clips" / key.name
+    folder.mkdir(parents=True)
+    subprocess.run(["chmod", "-R", "a+rwX", space.folder / "state"], check=True)
+    with open(folder / "lock", "w", encoding="utf-8") as lock:
+        (folder / "lock").chmod(0o666)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture
-def space(cluster: Cluster, namespace: str, source: Path, tmp_path: Path) -> Iterator[Space]:
+def space(cluster: Cluster, namespace: str, source: Path, tmp_path: Path) -> Space:
     folder = cluster.claim_folder(namespace, "clips")
     subprocess.run(["cp", "-r", source / "source", source / "clips", folder], check=True)
     subprocess.run(["chmod", "-R", "a+rwX", folder], check=True)
@@ -106,7 +122,7 @@ def space(cluster: Cluster, namespace: str, source: Path, tmp_path: Path) -> Ite
         },
     }
     cluster.api("POST", f"/api/v1/namespaces/{namespace}/persistentvolumeclaims", claim)
-    yield Space(cluster, namespace, folder, tmp_path)
+    return Space(cluster, namespace, folder, tmp_path)
 
 
 def test_a_stage_is_applied_and_followed_to_its_end(space: Space) -> None:
@@ -133,3 +149,221 @@ def test_wrong_input_fails_at_once_with_the_stages_exit_code(space: Space) -> No
     assert done.returncode == 3, done.stdout + done.stderr
     assert "trying again would not help" in done.stderr
     assert len(space.pods("split")) == 1
+
+
+def running(space: Space, job: str) -> Any:
+    """The pod of a Job that runs right now."""
+    return next((p for p in space.pods(job) if p["status"]["phase"] == "Running"), None)
+
+
+PIPELINE = [
+    "run",
+    "action_recognition",
+    "--backend",
+    "prp",
+    "--pvc",
+    "clips:/data",
+    "--gpus",
+    "0",
+    "--name",
+    "first",
+    "source=/data/source",
+    *assignments({**SMALL, "baseline": False, "mistakes": 0}),
+]
+
+
+@pytest.fixture
+def driver_rights(space: Space) -> None:
+    """What `kubectl apply -k prp/driver` creates."""
+    paths = {
+        "ServiceAccount": "/api/v1/{}/serviceaccounts",
+        "Role": "/apis/rbac.authorization.k8s.io/v1/{}/roles",
+        "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/{}/rolebindings",
+    }
+    text = (REPOSITORY / "prp" / "driver" / "rbac.yaml").read_text(encoding="utf-8")
+    for document in yaml.safe_load_all(text):
+        path = paths[document["kind"]].format(f"namespaces/{space.name}")
+        space.cluster.api("POST", path, document)
+
+
+@pytest.mark.usefixtures("driver_rights")
+def test_a_pipeline_survives_the_eviction_of_its_driver_and_of_its_training(space: Space) -> None:
+    process = space.start(*PIPELINE, "epochs=12")
+    pod = space.wait(lambda: running(space, "first-train-video"), 120)
+    space.wait(lambda: "train-video | train_video: " in space.said(), 60)
+    space.cluster.evict(space.name, running(space, "first")["metadata"]["name"])
+    space.cluster.evict(space.name, pod["metadata"]["name"])
+    assert process.wait(240) == 0, space.said()
+    said = space.said()
+    assert "train-video | pod first-train-video-" in said
+    assert "the next one goes on where it stopped" in said
+    assert "train-video: found Job/first-train-video" in said
+    assert "first: all 6 steps are done" in said
+    for place in ("train-video/model/model.json", "evaluate-clips/report", "model_repository"):
+        assert (space.folder / "runs" / "first" / place).exists(), place
+    driver = space.job("first")
+    for job in space.get("/apis/batch/v1/NS/jobs")["items"]:
+        if job["metadata"]["name"] != "first":
+            assert job["metadata"]["ownerReferences"][0]["uid"] == driver["metadata"]["uid"]
+            assert not job["status"].get("failed") or job["spec"]["backoffLimit"]
+    options = {"propagationPolicy": "Background"}
+    space.cluster.api("DELETE", f"/apis/batch/v1/namespaces/{space.name}/jobs/first", options)
+    space.wait(lambda: not space.get("/apis/batch/v1/NS/jobs")["items"])
+    config_maps = space.get("/api/v1/NS/configmaps")["items"]
+    assert not [c for c in config_maps if c["metadata"]["name"].startswith("first")]
+
+
+@pytest.mark.usefixtures("driver_rights")
+def test_a_failed_run_stops_and_the_same_name_resumes_it(space: Space) -> None:
+    weights = space.folder / "weights.pt"
+    arguments = [*PIPELINE, "epochs=1", "pretrained=/data/weights.pt"]
+    done = space.trainyard(*arguments)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "train-video failed with exit code 3" in done.stdout
+    assert "weights.pt does not exist" in done.stdout
+    assert not space.job("first-evaluate-clips")
+    assert len(space.pods("first")) == 1, "a step that failed is no reason for another driver"
+    extracted = space.job("first-frame-extraction")["metadata"]["uid"]
+
+    other = space.trainyard(*arguments, "seed=3")
+    assert other.returncode == 3
+    assert "exists in" in other.stderr
+    assert "does something else" in other.stderr
+
+    make_weights(weights)
+    done = space.trainyard(*arguments, "--resume")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "a new one takes its place and goes on where it stopped" in done.stderr
+    assert space.job("first-frame-extraction")["metadata"]["uid"] == extracted
+    assert (space.folder / "runs/first/evaluate-clips/evaluation").is_dir()
+
+
+def make_weights(path: Path) -> None:
+    """Random weights of the small network, as a .pt file."""
+    import torch
+
+    from components.core.models.i3d import I3D
+
+    torch.save(I3D(classes=2, width=SMALL["width"]).state_dict(), path)
+    path.chmod(0o644)
+
+
+def test_ctrl_c_leaves_the_job_running_and_the_same_command_finds_it(
+    space: Space, source: Path
+) -> None:
+    with held(space, source):
+        process = space.start(*SPLIT, "--apply", "--follow", "--name", "slow")
+        space.wait(lambda: "split_clips: waiting for" in space.said())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        said = space.said()
+        assert "the Job goes on without this terminal" in said
+        assert f"kubectl -n {space.name} logs -f job/slow" in said
+        assert f"kubectl -n {space.name} delete job slow" in said
+        assert running(space, "slow")
+    done = space.trainyard(*SPLIT, "--apply", "--follow", "--name", "slow")
+    assert done.returncode == 0
+    assert "nothing was created" in done.stderr
+    assert "clips per class and part" in done.stdout
+
+
+def test_an_evicted_pod_is_replaced_and_uses_up_no_retry(space: Space, source: Path) -> None:
+    with held(space, source):
+        process = space.start(*SPLIT, "--apply", "--follow", "--name", "s", "--retries", 0)
+        space.wait(lambda: "split_clips: waiting for" in space.said())
+        first = running(space, "s")["metadata"]["name"]
+        space.cluster.evict(space.name, first)
+        space.wait(lambda: f"pod {first} " in space.said().partition("waiting for")[2])
+    assert process.wait(90) == 0, space.said()
+    assert "the next one goes on where it stopped" in space.said()
+    assert space.said().count("clips per class and part") == 1
+    assert not space.job("s")["status"].get("failed")
+
+
+def test_a_deleted_job_ends_the_following(space: Space, source: Path) -> None:
+    with held(space, source):
+        process = space.start(*SPLIT, "--apply", "--follow", "--name", "s")
+        space.wait(lambda: running(space, "s"))
+        options = {"propagationPolicy": "Background"}
+        space.cluster.api("DELETE", f"/apis/batch/v1/namespaces/{space.name}/jobs/s", options)
+        assert process.wait(60) == 1
+    assert "it was deleted" in space.said()
+
+
+def test_another_request_of_the_same_name_is_refused(space: Space) -> None:
+    assert space.trainyard(*SPLIT, "--apply", "--name", "s").returncode == 0
+    done = space.trainyard(*SPLIT, "val_size=0.3", "--apply", "--name", "s")
+    assert done.returncode == 3
+    assert "Job/s exists in" in done.stderr
+    assert f"kubectl -n {space.name} delete job s" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--gpu-product", "NVIDIA-H100", "--gpus", "1", "--shm", "1Gi"], "waits for a node: 0/1"),
+        (["--image", "registry.invalid/split:1"], "cannot pull registry.invalid/split:1"),
+        (["--secret", "absent:TOKEN"], "cannot start (CreateContainerConfigError: secret"),
+    ],
+)
+def test_why_a_pod_does_not_start(space: Space, options: list[str], reason: str) -> None:
+    process = space.start(*SPLIT, *options, "--apply", "--follow", "--name", "s")
+    space.wait(lambda: reason in space.said())
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+
+
+def test_a_job_that_never_starts_ends_at_its_deadline(space: Space) -> None:
+    options = ["--deadline", "2s", "--gpu-product", "None"]
+    done = space.trainyard(*SPLIT, *options, "--apply", "--follow", "--name", "s")
+    assert done.returncode == 1
+    assert "it took longer than its deadline" in done.stderr
+
+
+def test_pods_that_the_namespace_refuses_are_told(space: Space) -> None:
+    limits = [{"type": "Container", "max": {"memory": "1Gi"}}]
+    small = {"metadata": {"name": "small"}, "spec": {"limits": limits}}
+    space.cluster.api("POST", f"/api/v1/namespaces/{space.name}/limitranges", small)
+    process = space.start(*SPLIT, "--apply", "--follow", "--name", "s")
+    space.wait(lambda: "no pod yet: FailedCreate: " in space.said())
+    assert "maximum memory usage per Container is 1Gi" in space.said()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+
+
+def test_what_cannot_be_reached_or_is_not_allowed(space: Space, tmp_path: Path) -> None:
+    def told(kubeconfig: dict[str, Any] | None, namespace: str = space.name) -> str:
+        path = tmp_path / "config"
+        path.unlink(missing_ok=True)
+        if kubeconfig:
+            path.write_text(yaml.safe_dump(kubeconfig))
+        done = trainyard_process.run(
+            tmp_path, *SPLIT, "--apply", "--namespace", namespace, KUBECONFIG=str(path)
+        )
+        assert done.returncode == 4, done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    assert "no usable cluster configuration" in told(None)
+    good = yaml.safe_load(space.cluster.kubeconfig.read_text(encoding="utf-8"))
+    assert "check --namespace" in told(good, "nowhere")
+    wrong = yaml.safe_load(space.cluster.kubeconfig.read_text(encoding="utf-8"))
+    wrong["users"][0]["user"] = {"token": "expired"}
+    assert "does not accept the credentials" in told(wrong)
+    gone = yaml.safe_load(space.cluster.kubeconfig.read_text(encoding="utf-8"))
+    gone["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    assert "does not answer" in told(gone)
+    weak = yaml.safe_load(space.cluster.kubeconfig.read_text(encoding="utf-8"))
+    account = f"/api/v1/namespaces/{space.name}/serviceaccounts/default/token"
+    token = space.cluster.api("POST", account, {"spec": {}})["status"]["token"]
+    weak["users"][0]["user"] = {"token": token}
+    assert "is forbidden" in told(weak)
+
+
+def test_a_run_needs_the_drivers_rights_and_the_volume(space: Space) -> None:
+    arguments = [word.replace("clips:/data", "absent:/data") for word in PIPELINE]
+    done = space.trainyard(*arguments)
+    assert done.returncode == 3
+    assert "there is no ServiceAccount/trainyard-driver" in done.stderr
+    assert "apply -k prp/driver" in done.stderr
+    assert "there is no PersistentVolumeClaim/absent" in done.stderr

@@ -1,0 +1,156 @@
+"""`trainyard job` and `run --backend prp` without a cluster: what they print and refuse."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from trainyard_process import run
+
+from pipelines import job_rules
+
+TRAIN = ["job", "train_video", "--pvc", "clips:/data", "--input", "frames=/data/frames",
+         "--input", "split=/data/split", "--output", "model=/data/model"]  # fmt: skip
+PIPELINE = ["run", "low_resolution_actions", "--backend", "prp", "source=/data/tinyvirat",
+            "--name", "first", "--dry-run"]  # fmt: skip
+
+
+def printed(tmp_path: Path, *words: str) -> list[dict[str, Any]]:
+    done = run(tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def test_a_job_is_printed_with_typed_settings_from_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("epochs: 3\nlearning_rate: 1e-4\n")
+    config, job = printed(
+        tmp_path, *TRAIN, "epochs=7", "-f", "params.yaml", "--gpus", "2", "--deadline", "36h",
+        "--gpu-product", "NVIDIA-A10", "--retries", "1", "--label", "team=vision",
+        "--image", "registry.example.org/lab/torch@sha256:" + "0" * 64,
+    )  # fmt: skip
+    settings = yaml.safe_load(config["data"]["params.yaml"])
+    assert (settings["epochs"], settings["learning_rate"]) == (7, 0.0001)
+    spec = job["spec"]
+    assert (spec["activeDeadlineSeconds"], spec["backoffLimit"]) == (129600, 1)
+    container = spec["template"]["spec"]["containers"][0]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "2"
+    assert container["image"].endswith("0" * 64)
+    assert job["metadata"]["labels"]["team"] == "vision"
+    environment = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert environment["TRAINYARD_STATE_DIR"] == "/data/state"
+    assert job_rules.check([config, job]) == []
+
+
+def test_the_same_command_prints_the_same(tmp_path: Path) -> None:
+    assert printed(tmp_path, *TRAIN) == printed(tmp_path, *TRAIN, "--dry-run")
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    done = run(
+        tmp_path, "job", "train-video", "epoch=3", "learning_rate=fast", "pretrained=/weights.pt",
+        "--pvc", "clips:/data", "--input", "frames=/frames", "--output", "modl=/data/m",
+        "--memory", "16 GB", "--gpus", "3", "--gpu-type", "nvidia.com/gpus", "--shm", "1Gi",
+        "--image", "trainyard-torch:latest", "--deadline", "later", "--name", "First_Job",
+        "--toleration", "x:Never", "-f", "absent.yaml",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    for expected in (
+        "--deadline later: expected a time",
+        "--toleration x:Never: expected KEY",
+        "absent.yaml: cannot read it",
+        "epoch: unknown parameter; did you mean 'epochs'?",
+        "learning_rate: ",
+        "--input split=PATH is missing",
+        "--output modl: train_video has no such output; did you mean 'model'?",
+        "input frames: /frames is not on a mounted volume (mounted: /data)",
+        "pretrained: /weights.pt is not on a mounted volume",
+        "memory: '16 GB' is no Kubernetes quantity",
+        "nvidia.com/gpus: unknown resource",
+        "trainyard-torch:latest is not pinned",
+        "'First_Job' is no DNS label",
+    ):
+        assert expected in done.stderr, expected
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["job", "train"], "unknown stage 'train'; did you mean 'train_video'?"),
+        ([*TRAIN, "--follow"], "--follow needs --apply"),
+        ([*TRAIN, "--dry-run", "--apply"], "exclude each other"),
+        (["job", "split_clips", "--input", "clips=/c", "--output", "split=/s"], "--pvc is missing"),
+        (PIPELINE, "--pvc is missing"),
+        ([*PIPELINE, "--pvc", "c:/elsewhere"], "source: /data/tinyvirat is not on a mounted"),
+        ([*PIPELINE, "--pvc", "c:/data", "epoch=1"], "epoch: unknown parameter"),
+        ([*PIPELINE, "--pvc", "c:/data", "--output", "x"], "give --name instead"),
+        ([*PIPELINE, "--pvc", "c:/data", "--name", "A_b"], "--name 'A_b'"),
+        (
+            ["run", "action_recognition", "source=x", "--gpus", "2", "--pvc", "c"],
+            "--gpus, --pvc: for --backend prp only",
+        ),
+    ],
+)
+def test_refusals(tmp_path: Path, words: list[str], message: str) -> None:
+    done = run(tmp_path, *words)
+    assert done.returncode == 2, done.stdout
+    text = done.stderr
+    for part in message.split(", "):
+        assert part.removesuffix(": for --backend prp only") in text
+    assert "Traceback" not in text
+
+
+def test_a_pipeline_is_rendered_as_one_job_per_step_and_a_driver(tmp_path: Path) -> None:
+    (tmp_path / "placement.yaml").write_text(
+        "all: {volumes: [{claim: clips, path: /data}]}\n"
+        "train_video: {gpus: 2, cpu: 8, memory: 24Gi, shared_memory: 8Gi}\n"
+    )
+    [shown] = printed(tmp_path, *PIPELINE, "--placement", "placement.yaml")
+    steps = {step["task"]: step for step in shown["steps"]}
+    order = list(steps)
+    assert all(order.index(e) < order.index(task) for task in order for e in steps[task]["after"])
+    config, driver = shown["driver"]
+    assert json.loads(config["data"]["run.json"]) == {"run": "first", "steps": shown["steps"]}
+    pod = driver["spec"]["template"]["spec"]
+    assert pod["containers"][0]["command"] == ["python", "-m", "pipelines.backends._prp_driver"]
+    assert pod["containers"][0]["resources"]["limits"]["cpu"] == "1"
+    assert pod["containers"][0]["resources"]["limits"]["memory"] == "2Gi"
+    assert pod["serviceAccountName"] == "trainyard-driver"
+
+    gpus = {
+        task: step["documents"][1]["spec"]["template"]["spec"]["containers"][0]["resources"][
+            "limits"
+        ].get("nvidia.com/gpu")
+        for task, step in steps.items()
+    }
+    assert gpus == {task: "2" if task == "train-video" else None for task in steps}
+
+    def argument(task: str, option: str) -> str:
+        job = steps[task]["documents"][1]
+        words = job["spec"]["template"]["spec"]["containers"][0]["args"]
+        return str(words[words.index(option) + 1])
+
+    assert argument("train-video", "--frames") == "/data/runs/first/frame-extraction/frames"
+    assert argument("train-video", "--frames") == argument("frame-extraction", "--frames")
+    assert argument("triton-publish", "--model") == argument("train-video", "--model")
+    settings = yaml.safe_load(steps["triton-publish"]["documents"][0]["data"]["params.yaml"])
+    assert settings["repository"] == "/data/runs/first/model_repository"
+    documents = [*shown["driver"], *(d for step in shown["steps"] for d in step["documents"])]
+    assert job_rules.check(documents) == []
+
+
+def test_a_planted_secret_appears_in_no_document(tmp_path: Path) -> None:
+    done = run(
+        tmp_path, *PIPELINE, "--pvc", "clips:/data", "--secret", "database:PGPASSWORD",
+        TRAINYARD_S3_SECRET_KEY="planted-value", TRAINYARD_S3_ACCESS_KEY="planted-value",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "planted-value" not in done.stdout
+    assert "PGPASSWORD" in done.stdout
+    refused = run(
+        tmp_path, *PIPELINE, "--pvc", "clips:/data", "triton_url=http://me:planted-value@host:8000"
+    )
+    assert refused.returncode == 2
+    assert "a URL with a password in it" in refused.stderr
+    assert "planted-value" not in refused.stdout + refused.stderr
