@@ -188,3 +188,25 @@ def test_an_export_that_computes_something_else_is_refused(
     broken.get_submodule("logits.conv3d").bias.data.fill_(float("nan"))
     with pytest.raises(TrainyardError, match="not usable"):
         verify_onnx(path, broken, [torch.randn(2, 3, 9, 18, 17)])
+
+
+class Sensitive(nn.Module):
+    """Enlarges every rounding of its first layer ten thousand times, as fine positions do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(512, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sin(1e4 * self.layer(x))
+
+
+def test_an_export_as_exact_as_float32_allows_is_accepted(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    source, path = Sensitive().eval(), tmp_path / "model.onnx"
+    export_onnx(source, torch.zeros(2, 512), path, "x", "y")
+    batch = torch.randn(16, 512)
+    verify_onnx(path, source, [batch], tolerance=1e-9)  # PyTorch is no more exact itself
+    source.layer.bias.data += 1e-5
+    with pytest.raises(TrainyardError, match="not usable"):
+        verify_onnx(path, source, [batch], tolerance=1e-9)
