@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from components import __version__
 from components.core import files
-from components.core.artifacts.model_bundle import ModelBundle
+from components.core.artifacts.model_bundle import ModelBundle, kept
 from components.core.errors import InputError
 from components.core.models import build
 from components.core.state import digest
@@ -38,6 +38,9 @@ def save_bundle(
 ) -> ModelBundle:
     """Completes a bundle directory: puts the weights in place and writes `model.json` last.
 
+    The fingerprint covers the checkpoints that lie in the directory: who compares them must not
+    take another training's for the same.
+
     Args:
         directory: created if absent; further formats (an ONNX file) may lie in it already.
         weights: a safetensors file, hard-linked into the bundle where the volume allows it.
@@ -47,8 +50,9 @@ def save_bundle(
     directory.mkdir(parents=True, exist_ok=True)
     files.link_or_copy(weights, directory / WEIGHTS)
     content = {key: fields.get(key) for key in ("architecture", "classes", "preprocessing")}
+    inside = {n: ModelBundle.load(place).fingerprint for n, place in kept(directory).items()}
     bundle = ModelBundle(
-        fingerprint=digest([sha256(weights), content]),
+        fingerprint=digest([sha256(weights), content, *([inside] if inside else [])]),
         formats={"safetensors": WEIGHTS, **(formats or {})},
         code_version=__version__,
         **fields,
