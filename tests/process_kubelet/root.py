@@ -75,7 +75,8 @@ def enter_root(request: dict[str, Any]) -> None:
         bind(Path(volume["source"]), target, volume["read_only"])
     (root / request["folder"][1:]).mkdir(parents=True, exist_ok=True)
     if request["read_only"]:
-        for path in (root / "tmp", root):
+        volumes = [volume["target"] for volume in request["mounts"]]
+        for path in (root, *([] if "/tmp" in volumes else [root / "tmp"])):
             mount("none", path, flags=MS_BIND | MS_REMOUNT | MS_RDONLY)
     os.chroot(root)
     os.chdir(request["folder"])
