@@ -43,16 +43,19 @@ _HALF_PERIOD = 4
 """Frames for which a blinking digit is bright, then dim."""
 
 PARAMETERS: dict[str, Any] = {
-    "network": "i3d",
-    "frame_size": 28,
+    "network": "resizer_2d",
+    "frame_size": 20,
+    "target_size": 40,
     "clip_frames": 16,
     "width": 0.25,
-    "epochs": 10,
+    "epochs": 12,
     "batch_size": 8,
     "accumulate": 1,
-    "learning_rate": 0.002,
+    "learning_rate": 0.003,
+    "schedule": "cosine",
     "flip_pairs": ["moving_left=moving_right"],
     "val_size": 0.2,
+    "keep_every": 2,
 }
 """Pipeline parameters that suit the data set and a small CPU."""
 
