@@ -85,3 +85,9 @@ def test_one_picture_is_a_clip(tmp_path: Path) -> None:
     found = probe(tmp_path / "a.avi")
     assert (found.frames, found.error) == (1, "")
     assert found.duration == pytest.approx(1 / 30, abs=1e-5)
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    pictures = dict(enumerate(write_pictures(tmp_path / "pictures", numbered(9))))
+    with pytest.raises(OSError, match="No space left on device"):
+        write_picture_clip(Path("/dev/full"), pictures, 30)
