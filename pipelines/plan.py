@@ -187,9 +187,10 @@ def _step(
     inputs = declared.get("inputs", {}).get("parameters", {})
     taken = declared.get("inputs", {}).get("artifacts", {})
     written = component.get("outputDefinitions", {}).get("artifacts", {})
+    stage = load_stage(function)
     return Step(
         task=task,
-        stage=load_stage(function),
+        stage=stage,
         image=_image_name(container["image"]),
         parameters={
             name: source["componentInputParameter"]
@@ -203,12 +204,13 @@ def _step(
         },
         artifacts={
             name: (source["producerTask"], source["outputArtifactKey"])
-            for name, source in ((n, s["taskOutputArtifact"]) for n, s in taken.items())
+            for name in stage.inputs
+            if (source := taken[name]["taskOutputArtifact"])
         },
         outputs=tuple(
             name
-            for name, output in written.items()
-            if output["artifactType"]["schemaTitle"] not in _SHOWN_ONLY
+            for name in stage.outputs
+            if written[name]["artifactType"]["schemaTitle"] not in _SHOWN_ONLY
         ),
         after=tuple(declared.get("dependentTasks", ())),
     )
@@ -223,7 +225,7 @@ def _in_order(tasks: Mapping[str, Any]) -> list[str]:
                 visit(earlier)
             order.append(task)
 
-    for task in tasks:
+    for task in sorted(tasks):  # protobuf's maps have no order, and runs are compared
         visit(task)
     return order
 

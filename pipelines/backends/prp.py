@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from components.core.errors import InputError, SettingsError
+from components.core.errors import InputError, SettingsError, TrainyardError
 from pipelines import catalog, job_rules, plan
 from pipelines.backends import ClusterOptions, Request
 from pipelines.backends._cluster import Cluster, Document, ForbiddenError
@@ -168,7 +168,7 @@ def _follow_run(cluster: Cluster, rendered: JobPipeline) -> int:
     for step in rendered.steps:
         show = _prefixed(step.task)
         follower = Follower(cluster, step.name, show, show, over)
-        threads.append(threading.Thread(target=follower.follow, daemon=True, name=step.task))
+        threads.append(threading.Thread(target=_follow_step, args=(follower,), daemon=True))
     for thread in threads:
         thread.start()
     end = Follower(cluster, rendered.run, print_line, _say).follow()
@@ -178,7 +178,14 @@ def _follow_run(cluster: Cluster, rendered: JobPipeline) -> int:
     return _told(rendered.run, end)
 
 
-def _prefixed(task: str) -> Any:
+def _follow_step(follower: Follower) -> None:
+    try:
+        follower.follow()
+    except TrainyardError as error:  # the driver knows how the step ends
+        follower.say(f"cannot be followed any longer: {error}")
+
+
+def _prefixed(task: str) -> Callable[[str], None]:
     return lambda text: print_line(f"{task} | {text}")
 
 

@@ -10,7 +10,7 @@ from trainyard_process import REPOSITORY, run
 from components import __version__
 
 
-@pytest.mark.parametrize("command", ["", "list", "run", "compile", "demo", "completion"])
+@pytest.mark.parametrize("command", ["", "list", "run", "job", "compile", "demo", "completion"])
 def test_help_everywhere(tmp_path: Path, command: str) -> None:
     done = run(tmp_path, *command.split(), "--help")
     assert done.returncode == 0
