@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 import signal
 import subprocess
 import sys
@@ -370,3 +371,45 @@ def test_a_run_needs_the_drivers_rights_and_the_volume(space: Space) -> None:
     assert "there is no ServiceAccount/trainyard-driver" in done.stderr
     assert "apply -k prp/driver" in done.stderr
     assert "there is no PersistentVolumeClaim/absent" in done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl applies the overlays")
+def test_the_studys_sync_job_prepares_the_data_and_every_overlay_is_accepted(
+    space: Space, tmp_path: Path
+) -> None:
+    """`kubectl apply -k`, with only prp/site edited."""
+    from pipelines.demo_tinyvirat import Extent, write_clips
+
+    folder = space.cluster.claim_folder(space.name, "trainyard")
+    (folder / "source").mkdir()
+    write_clips(folder / "source" / "tinyvirat", Extent(clips=2, frames=(32, 36)))
+    subprocess.run(["chmod", "-R", "a+rwX", folder], check=True)
+    prp = tmp_path / "prp"
+    shutil.copytree(REPOSITORY / "prp", prp)
+    site = prp / "site" / "kustomization.yaml"
+    text = site.read_text(encoding="utf-8")
+    site.write_text(text.replace("namespace: trainyard", f"namespace: {space.name}"))
+
+    def kubectl(*words: object) -> str:
+        command = ["kubectl", "--kubeconfig", space.cluster.kubeconfig, *words]
+        done = subprocess.run(
+            [str(word) for word in command], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    for place in ("copy", "driver", "jobs/train", "jobs/test", "jobs/eval"):
+        kubectl("apply", "--server-side", "--dry-run=server", "-k", prp / place)
+    kubectl("apply", "-k", prp / "volume")
+    kubectl("apply", "-k", prp / "jobs" / "sync")
+    end = space.wait(lambda: job_end(space.job("sync-resizer-2d-56")), 120)
+    log = kubectl("-n", space.name, "logs", "job/sync-resizer-2d-56", "--all-containers")
+    assert end == "Complete", log
+    for place in ("clips", "split", "frames-56"):
+        assert (folder / "tinyvirat" / place / "index.json").is_file(), place
+
+
+def job_end(job: Any) -> str:
+    conditions = job["status"].get("conditions", [])
+    held = [c["type"] for c in conditions if c["status"] == "True"]
+    return next((end for end in ("Complete", "Failed") if end in held), "")
