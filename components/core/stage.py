@@ -92,7 +92,7 @@ class Stage(Generic[S]):
         state = StateDir(state_root or default_root(), self.name, identity)
         run = os.environ.get("TRAINYARD_RUN_ID") or _timestamp()
         token = run if self.external else "result"
-        with files.full_disk_named(state.path), state.locked(report.message), _stoppable():
+        with files.full_disk_named(state.path), _stoppable(), state.locked(report.message):
             result = state.result(token)
             if result:
                 report.state("reused", key=state.key)

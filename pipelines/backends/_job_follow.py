@@ -13,7 +13,7 @@ from pipelines.backends._cluster import Cluster, Document
 
 POLL_SECONDS = 1.0
 
-_STAMPED = re.compile(r"(\d{4}-\d\d-\d\dT\S+Z) ?(.*)", re.DOTALL)
+_STAMPED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?\S* ?(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,38 @@ def _pod_end(pod: Document) -> Document | None:
     failed = [end for end in ended if end.get("exitCode")]
     found: Document | None = (failed or ended or [None])[-1]
     return found
+
+
+@dataclass
+class _Shown:
+    """Which lines of a log that is read anew, with timestamps, have been shown already."""
+
+    _last: str = ""
+    _at_last: int = 0
+    """Lines shown that bear the last timestamp."""
+    _again: int = 0
+    """Lines of this reading that bear it."""
+
+    def begin(self) -> None:
+        """The log is read from its start."""
+        self._again = 0
+
+    def new(self, line: str) -> str | None:
+        """The text of a line without its timestamp, or None for one that was shown before."""
+        match = _STAMPED.match(line)
+        if match is None:
+            return line
+        stamp, text = f"{match[1]}.{match[2] or '':0<9}", match[3]  # nodes drop trailing zeros
+        if stamp == self._last:
+            self._again += 1
+            if self._again <= self._at_last:
+                return None
+            self._at_last += 1
+        elif stamp > self._last:
+            self._last, self._at_last, self._again = stamp, 1, 1
+        else:
+            return None
+        return str(text)
 
 
 @dataclass
@@ -118,16 +150,16 @@ class Follower:
 
     def _stream(self, pod: str, container: str) -> None:
         """Shows a container's log to its end; goes on after a broken connection."""
-        last = ""
+        shown = _Shown()
         while True:
-            for line in self.cluster.log(pod, container):
-                stamp, text = match.groups() if (match := _STAMPED.match(line)) else ("", line)
-                if stamp and stamp <= last:
-                    continue
-                last = stamp or last
-                self.show(text)
+            # Looked at before reading: what is read from a container that has ended is all of it.
             found = self.cluster.get("Pod", pod)
-            if found is None or not _runs(found, container):
+            going_on = found is not None and _runs(found, container)
+            shown.begin()
+            for line in self.cluster.log(pod, container):
+                if (text := shown.new(line)) is not None:
+                    self.show(text)
+            if not going_on:
                 return
             time.sleep(POLL_SECONDS)
 
