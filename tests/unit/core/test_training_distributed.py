@@ -60,6 +60,16 @@ def test_two_processes_train_what_one_does(alone: Run, together: Run) -> None:
     assert_equal(together, alone, 1e-5)
 
 
+# Adam and clipping forgive gradients of a wrong size; plain steps do not
+def test_plain_gradient_steps_are_equal_too(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"optimizer": "sgd", "gradient_clip": 0.0, "learning_rate": 0.3}
+    one, two = (Run(tmp_path / str(n) / "fit", n, changes=changes) for n in (1, 2))
+    for run in (one, two):
+        run.folder.parent.mkdir()
+        assert set(attempt(run)) == {0}
+    assert_equal(two, one, 1e-5)
+
+
 def test_processes_without_validation_clips_wait_for_the_others(tmp_path: Path) -> None:
     one, three = Run(tmp_path / "one", val=2), Run(tmp_path / "three", processes=3, val=2)
     assert attempt(one) == [0]
