@@ -11,13 +11,14 @@ from typing import Any
 from components import __version__
 from components.core.errors import ProblemsError, SettingsError
 from components.core.events import Reporter
-from components.core.lifetime import watch_runner
+from components.core.lifetime import exit_on_sigterm, watch_runner
 from components.core.settings import Settings, build, is_runtime, parse_assignments, read_file
 from components.core.stage import S, Stage, reported_failure
 
 
 def main(stage: Stage[S], arguments: Sequence[str] | None = None) -> int:
     """Runs `stage` from command-line arguments; returns the exit code."""
+    exit_on_sigterm()
     parser = make_parser(stage)
     given = vars(parser.parse_args(arguments))
     report = Reporter(stage.name)

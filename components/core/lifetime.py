@@ -76,6 +76,21 @@ def is_alive(pid: int) -> bool:
         return sys.platform != "linux"
 
 
+def exit_on_sigterm() -> None:
+    """Lets SIGTERM end this process with code 143 while nothing else handles it.
+
+    The first process of a container ignores signals that it has no handler for, and would keep
+    its pod waiting until the grace period is over.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        os.write(2, b"error: stopped by SIGTERM\n")
+        os._exit(128 + number)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handle)
+
+
 class StopSignal:
     """Set once SIGTERM or SIGINT has arrived; long loops look at it between steps."""
 

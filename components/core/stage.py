@@ -20,7 +20,7 @@ from components.core import files
 from components.core.artifacts import base
 from components.core.errors import ProblemsError, StoppedError, TrainyardError
 from components.core.events import Reporter
-from components.core.lifetime import watch_runner
+from components.core.lifetime import exit_on_sigterm, watch_runner
 from components.core.settings import Settings, build
 from components.core.state import StateDir, default_root
 
@@ -133,6 +133,7 @@ class Stage(Generic[S]):
 
         Artifacts are recognised by having a `path`; everything else is a setting.
         """
+        exit_on_sigterm()
         watch_runner()
         report = Reporter(self.name)
         paths = {
