@@ -37,9 +37,6 @@ PLAN_FILE = "run.json"
 SERVICE_ACCOUNT = "trainyard-driver"
 """What the driver acts as; `prp/driver` creates it."""
 
-RUN_DEFAULTS = {"repository": "model_repository"}
-"""Parameters that, unset, get a place inside the run's folder."""
-
 TRY_AGAIN = 75
 """The driver's exit code when the cluster did not answer: a new driver may have more luck."""
 
@@ -116,13 +113,9 @@ class JobPipeline:
         return [*self.driver_documents(), *(d for step in self.steps for d in step.documents)]
 
 
-def run_places(described: Plan, given: Mapping[str, Any], root: str, run: str) -> dict[str, str]:
-    """Unset parameters that get a place in the run's folder on the volume."""
-    return {
-        name: str(PurePosixPath(root, "runs", run, place))
-        for name, place in RUN_DEFAULTS.items()
-        if name in described.parameters and not given.get(name)
-    }
+def run_folder(root: str, run: str) -> PurePosixPath:
+    """Where a run's artifacts lie on the volume."""
+    return PurePosixPath(root, "runs", run)
 
 
 def pipeline_jobs(
@@ -150,7 +143,7 @@ def pipeline_jobs(
     Raises:
         SettingsError: places that pods would not find or could not write to.
     """
-    folder = PurePosixPath(root, "runs", run)
+    folder = run_folder(root, run)
     jobs = {
         step.task: StageJob(
             stage=step.stage,

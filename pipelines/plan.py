@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from components.core.errors import ProblemsError, SettingsError, TrainyardError
@@ -18,6 +19,9 @@ _SHOWN_ONLY = ("system.Metrics", "system.ClassificationMetrics")
 
 REQUIRED_MODULES = {"data": ("av", "minio", "simplejpeg"), "torch": ("torch", "lightning", "onnx")}
 """Image (and extra) → modules that show whether it is installed here."""
+
+RUN_DEFAULTS = {"repository": "model_repository"}
+"""Parameters that, unset, get a place inside the run's folder."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,14 @@ class Plan:
             settings = build(step.stage.settings, self._settings(step, values))
             values |= {p: getattr(settings, name) for name, p in step.parameters.items()}
         return {name: values[name] for name in self.parameters}
+
+    def run_places(self, given: Mapping[str, Any], folder: PurePath) -> dict[str, str]:
+        """Unset parameters that get a place inside the run's folder."""
+        return {
+            name: str(folder / place)
+            for name, place in RUN_DEFAULTS.items()
+            if name in self.parameters and not given.get(name)
+        }
 
     def settings(self, step: Step, values: Mapping[str, Any]) -> Settings:
         """A step's validated settings for the given parameter values."""

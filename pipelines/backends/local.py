@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -25,9 +25,6 @@ from pipelines.backends._follow import Follower
 from pipelines.backends._run_folder import RunFolder
 
 _SCRATCH = "trainyard-"
-
-RUN_DEFAULTS = {"repository": "model_repository"}
-"""Parameters that, unset, get a place inside the run folder."""
 
 
 class LocalBackend:
@@ -72,7 +69,7 @@ class LocalBackend:
         given = {**folder.record["given"], **request.values}
         described = plan.read(catalog.load(request.pipeline))
         with _in_directory(folder.record["cwd"]):
-            values = described.resolve({**given, **_places(folder, described, given)})
+            values = described.resolve({**given, **described.run_places(given, folder.path)})
             described.check(values)
         steps = [step.stage.name for step in described.steps]
         folder.record.update(given=given, parameters=values, plan=steps)
@@ -183,15 +180,6 @@ def resume_command(folder: RunFolder) -> str:
     return shlex.join(
         ["trainyard", "run", folder.record["pipeline"], "--resume", "--output", str(folder.path)]
     )
-
-
-def _places(folder: RunFolder, described: plan.Plan, given: Mapping[str, Any]) -> dict[str, str]:
-    """Unset parameters that get a place inside the run folder."""
-    return {
-        name: str(folder.path / place)
-        for name, place in RUN_DEFAULTS.items()
-        if name in described.parameters and not given.get(name)
-    }
 
 
 def _state_dir(folder: RunFolder) -> str:

@@ -15,7 +15,7 @@ from pipelines.backends import ClusterOptions, Request
 from pipelines.backends._cluster import Cluster, Document, ForbiddenError
 from pipelines.backends._job_follow import Follower, JobEnd, job_end
 from pipelines.backends._job_submit import submit
-from pipelines.job_pipelines import JobPipeline, pipeline_jobs, run_places
+from pipelines.job_pipelines import JobPipeline, pipeline_jobs, run_folder
 from pipelines.quantities import dns_label, is_dns_label
 
 
@@ -79,7 +79,8 @@ def _rendered(request: Request) -> JobPipeline:
         raise SettingsError(["the volume is missing; give --pvc CLAIM:/path"], "the command line")
     name = _run_name(request)
     described = plan.read(catalog.load(request.pipeline))
-    places = run_places(described, request.values, options.root, name)
+    folder = run_folder(options.root, name)
+    places = described.run_places(request.values, folder)
     rendered = pipeline_jobs(
         described,
         described.resolve({**request.values, **places}),
