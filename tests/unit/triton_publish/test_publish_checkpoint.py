@@ -16,7 +16,6 @@ from components.evaluate_clips.stage import STAGE as EVALUATE
 from components.evaluate_clips.stage import EvaluateSettings
 from components.triton_publish.stage import STAGE, PublishSettings
 
-
 PLUGS = {
     "inputs": [Tensor(name="clip", dtype="float32", shape=[-1, 3, FRAMES, SIZE, SIZE])],
     "outputs": [Tensor(name="logits", dtype="float32", shape=[-1, len(TRAITS)])],
