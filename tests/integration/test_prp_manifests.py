@@ -25,7 +25,7 @@ CONFIGURATIONS = sorted(
     for path in (PRP / "configs").glob("*/kustomization.yaml")
     if not path.parent.name.startswith("_")
 )
-LINE = "  - ../../configs/resizer_2d_56  # the configuration"
+LINE = "  - ../configs/resizer_2d_56\n"
 
 Document = dict[str, Any]
 
@@ -58,12 +58,22 @@ def chosen(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def choose(folder: Path, job: str, configuration: str) -> Path:
-    """Changes the one line that names the configuration."""
-    text = (PRP / "jobs" / job / "kustomization.yaml").read_text(encoding="utf-8")
-    assert text.count(LINE) == 1, job
-    file = folder / "jobs" / job / "kustomization.yaml"
+    """Changes the one line that names the configuration, for every job."""
+    text = (PRP / "configuration" / "kustomization.yaml").read_text(encoding="utf-8")
+    assert text.count(LINE) == 1
+    file = folder / "configuration" / "kustomization.yaml"
     file.write_text(text.replace("resizer_2d_56", configuration), encoding="utf-8")
-    return file.parent
+    return folder / "jobs" / job
+
+
+def test_one_file_names_the_configuration() -> None:
+    """What was trained is what is tested: no job names a configuration itself."""
+    naming = [
+        str(path.relative_to(PRP))
+        for path in PRP.rglob("*.yaml")
+        if path.parent.parent.name != "configs" and re.search(r"- \S*configs/", path.read_text())
+    ]
+    assert naming == ["configuration/kustomization.yaml"]
 
 
 def test_every_configuration_of_the_study_is_there() -> None:
