@@ -53,6 +53,7 @@ PARAMETERS: dict[str, Any] = {
     "accumulate": 1,
     "learning_rate": 0.003,
     "schedule": "cosine",
+    "flip": True,
     "flip_pairs": ["moving_left=moving_right"],
     "val_size": 0.2,
     "keep_every": 2,

@@ -82,8 +82,7 @@ class Reporter:
         if self._mode == "json":
             self._emit("metrics", values=finite, step=step)
         elif finite:
-            shown = "  ".join(f"{key} {value:.4g}" for key, value in finite.items())
-            self._say("message", shown if step is None else f"[{step}] {shown}")
+            self._say("message", metrics_text(finite, step))
 
     def artifact(self, name: str, path: Path) -> None:
         """An output that is now complete under its final name."""
@@ -106,8 +105,7 @@ class Reporter:
         if self._open_bar:
             print(file=sys.stderr)
             self._open_bar = False
-        prefix = "warning: " if kind == "warning" else ""
-        print(f"{self.stage}: {prefix}{text}", file=sys.stderr, flush=True)
+        print(said(self.stage, kind, text), file=sys.stderr, flush=True)
 
     def _emit(self, event: str, **fields: Any) -> None:
         record = {"event": event, "stage": self.stage, "time": round(time.time(), 3), **fields}
@@ -127,6 +125,28 @@ def parse(line: str) -> dict[str, Any] | None:
     except json.JSONDecodeError:
         return None
     return event if isinstance(event, dict) and "event" in event else None
+
+
+def log_line(event: Mapping[str, Any]) -> str:
+    """The line of a log that an event stands for; '' for those that are no news to a reader."""
+    match event["event"]:
+        case "metrics":
+            return said(event["stage"], "message", metrics_text(event["values"], event["step"]))
+        case "message" | "warning" as kind:
+            return said(event["stage"], kind, event["text"])
+        case _:
+            return ""
+
+
+def metrics_text(values: Mapping[str, float], step: int | None) -> str:
+    """Figures in one line, with the step they belong to in front."""
+    shown = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
+    return shown if step is None else f"[{step}] {shown}"
+
+
+def said(stage: str, kind: str, text: str) -> str:
+    """A message or warning of a stage in one line."""
+    return f"{stage}: {'warning: ' if kind == 'warning' else ''}{text}"
 
 
 def progress_line(

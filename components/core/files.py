@@ -91,15 +91,25 @@ def publish(source: Path, destination: Path) -> None:
     if destination.exists():
         if same_tree(source, destination):
             return
-        raise InputError(
-            f"{destination} already exists and holds something else; "
-            "nothing was overwritten: choose another output path or move it away"
-        )
+        raise InputError(occupied(destination))
     with atomic_path(destination) as temporary:
         if source.is_dir():
             _link_tree(source, temporary)
         else:
             link_or_copy(source, temporary)
+
+
+def holds_something(path: Path) -> bool:
+    """Whether a file, or a folder that is not empty, is at `path`."""
+    return path.exists() and not (path.is_dir() and not any(path.iterdir()))
+
+
+def occupied(path: Path) -> str:
+    """Says that a result cannot go where something else is."""
+    return (
+        f"{path} already exists and holds something else; "
+        "nothing was overwritten: choose another output path or move it away"
+    )
 
 
 def same_tree(first: Path, second: Path) -> bool:

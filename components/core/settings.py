@@ -18,6 +18,9 @@ S = TypeVar("S", bound="Settings")
 RUNTIME: dict[str, Any] = {"runtime": True}
 """`json_schema_extra` of a field that changes how fast a stage works, never its result."""
 
+CONTENT: dict[str, Any] = {"content": True}
+"""`json_schema_extra` of a field that names a file or bundle: its content counts, not its name."""
+
 
 class Settings(BaseModel):
     """Base of every stage's settings: flat, immutable, unknown keys refused.
@@ -37,6 +40,12 @@ def is_runtime(field: FieldInfo) -> bool:
     """Whether a settings field only affects speed."""
     extra = field.json_schema_extra
     return isinstance(extra, dict) and bool(extra.get("runtime"))
+
+
+def is_content(field: FieldInfo) -> bool:
+    """Whether a settings field names a file whose content determines the result."""
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("content"))
 
 
 def build(cls: type[S], values: Mapping[str, Any], where: str = "settings") -> S:

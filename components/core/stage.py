@@ -18,10 +18,10 @@ from typing import Any, Generic, TypeVar
 from components import __version__
 from components.core import files
 from components.core.artifacts import base
-from components.core.errors import ProblemsError, StoppedError, TrainyardError
+from components.core.errors import InputError, ProblemsError, StoppedError, TrainyardError
 from components.core.events import Reporter
 from components.core.lifetime import exit_on_sigterm, watch_runner
-from components.core.settings import Settings, build
+from components.core.settings import Settings, build, is_content
 from components.core.state import StateDir, default_root
 
 S = TypeVar("S", bound=Settings)
@@ -86,7 +86,7 @@ class Stage(Generic[S]):
         identity = {
             "stage": self.name,
             "code": __version__,
-            "settings": settings.identity(),
+            "settings": {**settings.identity(), **_contents(settings)},
             "inputs": {name: base.fingerprint(path) for name, path in resolved.items()},
         }
         state = StateDir(state_root or default_root(), self.name, identity)
@@ -98,7 +98,7 @@ class Stage(Generic[S]):
                 report.state("reused", key=state.key)
                 report.message(f"already done (key {state.key}), reusing its result")
             else:
-                if problems := self.check(settings):
+                if problems := [*self.check(settings), *self._occupied(outputs)]:
                     raise ProblemsError(problems, self.name)
                 report.state("started", key=state.key)
                 result = self._run(settings, resolved, state, token, report)
@@ -108,6 +108,19 @@ class Stage(Generic[S]):
                     _publish(result / name, Path(outputs[name]))
                     report.artifact(name, Path(outputs[name]))
         return metadata
+
+    def _occupied(self, outputs: Mapping[str, Path]) -> list[TrainyardError]:
+        """Outputs that could not be published after all the work.
+
+        What a stage of the outside world wrote earlier may be there: it is compared afterwards.
+        """
+        problems: list[TrainyardError] = []
+        for path in (Path(outputs[name]) for name in self.outputs if name in outputs):
+            if problem := files.place_problem(path.parent):
+                problems.append(InputError(f"{path} cannot be written: {problem}"))
+            elif not self.external and files.holds_something(path):
+                problems.append(InputError(files.occupied(path)))
+        return problems
 
     def _run(
         self,
@@ -195,6 +208,13 @@ def _stoppable() -> Iterator[None]:
         sys.unraisablehook = hook
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _contents(settings: Settings) -> dict[str, str]:
+    """Field → fingerprint of the file or artifact that it names."""
+    fields = type(settings).model_fields.items()
+    named = {name: getattr(settings, name) for name, field in fields if is_content(field)}
+    return {name: base.content(Path(path)) for name, path in named.items() if path}
 
 
 def _publish(source: Path, destination: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from components.core.errors import InputError, TrainyardError
-from components.core.settings import RUNTIME, Settings
+from components.core.settings import CONTENT, RUNTIME, Settings
 from components.core.stage import Job, Stage
 
 
@@ -78,11 +78,13 @@ class TrainSettings(Settings):
         "",
         description="Weights to start from, of I3D or of the whole network: .pt, .safetensors or "
         "a bundle folder; '' starts afresh",
+        json_schema_extra=CONTENT,
     )
     pretrained_resizer: str = Field(
         "",
         description="Weights of the resizer network to start from: .pt, .safetensors or a bundle "
         "folder; '' starts afresh",
+        json_schema_extra=CONTENT,
     )
     freeze: str = Field(
         "",

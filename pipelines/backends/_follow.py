@@ -100,6 +100,6 @@ class Follower:
             self._folder.link_output(self._step, event["name"], Path(event["path"]))
         else:
             self._console.event(event)
-        if kind in ("message", "warning"):
+        if line := events.log_line(event):
             with open(self._folder.log(self._step or "run"), "a", encoding="utf-8") as log:
-                log.write(f"{event['text']}\n")
+                log.write(f"{line}\n")

@@ -20,8 +20,6 @@ DEFAULTS: dict[str, object] = {
     "weight_decay": 0.0,
     "schedule": "constant",
     "warmup_epochs": 0.0,
-    "flip": True,
-    "flip_pairs": [],
     "keep_every": 1,
     "checkpoints": "all",
     "threshold": "0.5",

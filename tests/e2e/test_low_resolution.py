@@ -22,6 +22,7 @@ SMALL: dict[str, Any] = {
     "epochs": 2,
     "batch_size": 4,
     "accumulate": 2,
+    "flip": True,
     "flip_pairs": "[moving_left=moving_right]",
     "val_size": 0.3,
     "bootstrap": 20,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -117,3 +118,11 @@ def fingerprint(directory: Path) -> str:
     if not isinstance(value, str) or not value:
         raise InputError(f"{directory}: the index holds no fingerprint")
     return value
+
+
+def content(path: Path) -> str:
+    """What identifies the content of a file or an artifact directory; '' where neither is."""
+    if path.is_file():
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return fingerprint(path) if path.is_dir() else ""

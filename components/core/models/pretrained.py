@@ -117,9 +117,19 @@ def _load(path: Path) -> Mapping[str, Any]:
         if path.suffix == ".safetensors":
             return load_file(path, device="cpu")
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"{path} cannot be read as weights: it holds more than tensors, or is no PyTorch file; "
+            "expected a state dict, as torch.save(network.state_dict(), path) writes it"
+        ) from None
+    except SafetensorError as error:
+        raise InputError(f"{path} cannot be read as weights: {error}") from None
+    except Exception as error:  # torch's reader fails in many ways on files that are not its own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} cannot be read as weights: {reason}") from None
+        raise InputError(
+            f"{path} cannot be read as weights: {reason}; expected a .pt or .safetensors file, or "
+            "a bundle"
+        ) from None
     if not isinstance(content, Mapping):
         raise InputError(f"{path} holds a {type(content).__name__}, not a state dict")
     return content
