@@ -9,7 +9,8 @@ import numpy as np
 
 from components.core.artifacts.evaluation import ClipMetrics, Comparison, Outcomes
 from components.core.metrics.classification import Floats, predict_multi
-from components.core.metrics.summary import Measure, Outcome, in_mixed_groups
+from components.core.metrics.summary import FEWEST_GROUPS, Measure, Outcome, in_mixed_groups
+from components.core.wording import counted
 from components.evaluate_clips.predictions import NOTHING, RIGHT, WRONG, Predictions
 
 FEW_CLIPS = 10
@@ -126,10 +127,13 @@ def _about_groups(
 ) -> list[str]:
     lines = []
     groups, clips = overall.model.groups, overall.model.clips
-    if how.replicates and groups == 1:
-        lines.append("All clips come from one recording; no interval can be given.")
+    if how.replicates and groups < FEWEST_GROUPS:
+        lines.append(_no_intervals(groups, ""))
     elif how.replicates and groups < FEW_GROUPS:
         lines.append(f"Only {groups} recordings: the intervals themselves are rough.")
+    if how.replicates and within is not None and within.model.groups < FEWEST_GROUPS <= groups:
+        where = " for the recordings that hold more than one class"
+        lines.append(_no_intervals(within.model.groups, where))
     if not mixed:
         lines.append(
             "No recordings are known (groups), so each clip counts on its own; if several clips "
@@ -147,6 +151,14 @@ def _about_groups(
             "or camera alone may tell it; see the figures without them."
         )
     return lines
+
+
+def _no_intervals(groups: int, where: str) -> str:
+    few = counted(groups, "recording")
+    return (
+        f"No intervals are given{where}: {few} at hand, and intervals over fewer than "
+        f"{FEWEST_GROUPS} would be far too narrow."
+    )
 
 
 def _about_perfection(overall: Comparison) -> list[str]:
@@ -168,13 +180,22 @@ def _about_classes(overall: Comparison, how: Measure, predictions: Predictions) 
     few = [f"{c.name} ({c.support})" for c in classes if 0 < c.support < FEW_CLIPS]
     if absent:
         lines.append(f"No clip shows {listed(absent)}; undefined figures are left out of means.")
+    if silent := [c.name for c in classes if c.chosen == 0]:
+        found = overall.model.figures
+        if "macro_precision" in found:
+            lines.append(
+                f"Macro precision ({found['macro_precision']:.3f}) leaves out {len(silent)} of "
+                f"{counted(len(classes), 'class', 'classes')}, never predicted and thus without a "
+                f"precision: {listed(silent, 40)}. A model that predicts fewer classes can look "
+                f"better by it; with 0 for these it is {found['macro_precision_all_classes']:.3f}."
+            )
     if few:
         lines.append(f"Few clips of {listed(few)}; single clips move these classes' figures a lot.")
-    silent = ~(predictions.actual | predictions.predicted).any(axis=1)
-    if predictions.multi_label and silent.any():
+    unlabelled = ~(predictions.actual | predictions.predicted).any(axis=1)
+    if predictions.multi_label and unlabelled.any():
         lines.append(
-            f"{silent.sum()} clips have no label and were given none: right, but their F1 per clip "
-            "is 0 by definition."
+            f"{counted(int(unlabelled.sum()), 'clip')} without any label, and given none: right, "
+            "but the F1 per clip is 0 there by definition."
         )
     if not predictions.multi_label and len(np.unique(predictions.predicted.argmax(axis=1))) == 1:
         only = how.classes[int(predictions.predicted[0].argmax())]

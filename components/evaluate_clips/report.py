@@ -7,9 +7,10 @@ from typing import Any
 
 from components.core.artifacts.evaluation import ClipMetrics, Comparison, Evaluation
 from components.core.report import page
+from components.core.wording import counted
 from components.evaluate_clips import report_analysis as analysis
 from components.evaluate_clips import report_sections as sections
-from components.evaluate_clips.measuring import signed
+from components.evaluate_clips.measuring import listed, signed
 from components.evaluate_clips.mistakes import Mistake
 from components.evaluate_clips.predictions import Predictions
 from components.evaluate_clips.samples import Sample
@@ -27,9 +28,9 @@ def html_report(
     model = metrics.overall.model
     part = "test parts pooled" if evaluation.part == "pooled" else f"{evaluation.part} part"
     facts = [
-        f"{model.clips} clips",
-        f"{len(evaluation.classes)} classes",
-        f"{model.groups} recordings" if model.groups != model.clips else "",
+        counted(model.clips, "clip"),
+        counted(len(evaluation.classes), "class", "classes"),
+        counted(model.groups, "recording") if model.groups != model.clips else "",
         part,
         *(f"epoch {epoch}" for epoch in evaluation.epochs.values()),
         f"{len(evaluation.models)} models" if len(evaluation.models) > 1 else "",
@@ -85,6 +86,10 @@ def headline(metrics: ClipMetrics) -> str:
             model.figures[key],
             model.intervals.get(key),
             model.chance_macro_f1 if key == "macro_f1" else None,
+            f"without {counted(len(left), 'class', 'classes')} of {len(model.classes)}: "
+            f"{listed(left)}"
+            if (left := sections.left_out(key, model))
+            else "",
         )
         for key in keys
         if key in model.figures
@@ -128,7 +133,9 @@ def _gain(found: Comparison) -> str:
 def _comparison_rows(title: str, found: Comparison) -> list[str]:
     model = found.model
     rows = [
-        page.comparison_head(title, f"{model.clips} clips, {model.groups} recordings"),
+        page.comparison_head(
+            title, f"{counted(model.clips, 'clip')}, {counted(model.groups, 'recording')}"
+        ),
         page.comparison_row(
             "Model",
             model.figures.get("macro_f1"),

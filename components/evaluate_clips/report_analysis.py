@@ -46,7 +46,7 @@ def checkpoints(evaluation: Evaluation, metrics: ClipMetrics) -> str:
     if evaluation.multi_label and evaluation.settings.get("threshold") == "tuned":
         hint += " Every class is given from a probability of 0.5 in this comparison."
     if evaluation.part == "test":
-        hint += " The test part was looked at once, after that choice."
+        hint += " The test part took no part in that choice."
     return page.section(
         "Checkpoints",
         page.panel(chart, page.legend(key)),

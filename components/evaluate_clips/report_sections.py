@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from components.core.artifacts.evaluation import ClipMetrics, Evaluation, Summary
+from components.core.metrics.summary import FEWEST_GROUPS
 from components.core.report import page
 from components.core.report.charts import COLOURED, line_chart
 from components.evaluate_clips import plots
@@ -21,9 +22,17 @@ NAMES = {
     "exact_match": "Exact match",
     "mean_average_precision": "Mean average precision",
     "macro_precision": "Macro precision",
+    "macro_precision_all_classes": "Macro precision, never predicted classes as 0",
     "macro_recall": "Macro recall",
     "macro_f1_all_classes": "Macro F1, absent classes as 0",
 }
+MEANS = {
+    "macro_f1": "f1",
+    "macro_precision": "precision",
+    "macro_recall": "recall",
+    "mean_average_precision": "average_precision",
+}
+"""Figures that are means over the classes which have the other one."""
 CURVES_SHOWN = 24
 
 
@@ -127,13 +136,18 @@ def particulars(evaluation: Evaluation, metrics: ClipMetrics, details: Mapping[s
     """All figures, settings, fingerprints and versions."""
     model = metrics.overall.model
     rows = [
-        (escape(figure_name(key)), page.number(value, 4), page.span(model.intervals.get(key), 3))
+        (
+            escape(figure_name(key)),
+            page.number(value, 4),
+            page.span(model.intervals.get(key), 3),
+            _without(left_out(key, model)),
+        )
         for key, value in model.figures.items()
     ]
     intervals = (
         f"percentile bootstrap over recordings, {metrics.replicates} resamples, "
         f"confidence {metrics.confidence:g}"
-        if metrics.replicates
+        if metrics.replicates and model.groups >= FEWEST_GROUPS
         else "none"
     )
     facts: dict[str, Any] = {f"Model {name}": mark for name, mark in evaluation.models.items()}
@@ -147,7 +161,11 @@ def particulars(evaluation: Evaluation, metrics: ClipMetrics, details: Mapping[s
     boxes = [
         page.panel(
             "<h3>All figures</h3>",
-            page.table(("figure", "", "interval"), rows, ("", "number", "number")),
+            page.table(
+                ("figure", "", "interval", "classes left out"),
+                rows,
+                ("", "number", "number", ""),
+            ),
         ),
         page.panel("<h3>Provenance</h3>", page.properties(facts | undefined)),
         page.panel("<h3>Evaluation settings</h3>", page.properties(evaluation.settings)),
@@ -157,6 +175,15 @@ def particulars(evaluation: Evaluation, metrics: ClipMetrics, details: Mapping[s
         if any(content.values()):
             boxes.append(page.panel(f"<h3>{escape(name)}</h3>", page.properties(content)))
     return page.section("Particulars", *boxes)
+
+
+def left_out(key: str, model: Summary) -> list[str]:
+    """The classes that have no part in a figure, which would otherwise be one of all classes."""
+    return model.undefined.get(MEANS.get(key, ""), [])
+
+
+def _without(names: Sequence[str]) -> str:
+    return escape(f"{len(names)}: {', '.join(names)}") if names else ""
 
 
 def figure_name(key: str) -> str:

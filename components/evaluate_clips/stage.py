@@ -1,7 +1,7 @@
 """Evaluates a trained clip classifier on one part of a split.
 
 Runs the model's ONNX graph, so what is measured is what will be served. With `checkpoints` it
-first compares the kept ones on the validation part, and evaluates the best of them, once. Writes
+first compares the kept ones on the validation part, and evaluates the best of them. Writes
 logits, probabilities, predictions, confusion tables, F1, precision, recall, average precision and
 top-k, each headline figure with a bootstrap interval over recordings, beside what one still frame
 alone tells; and one self-contained report.html.

@@ -12,6 +12,7 @@ from components.core.artifacts.split import Split
 from components.core.errors import InputError
 from components.core.metrics.classification import Bools
 from components.core.stage import Job
+from components.core.wording import counted
 from components.evaluate_clips.measuring import listed
 from components.evaluate_clips.predictions import labels_table
 from components.evaluate_clips.stage import EvaluateSettings
@@ -126,7 +127,7 @@ def provenance(subject: Subject, part: str) -> list[str]:
             "been in its training part, so these figures may be far too good."
         )
     if missing := len(split.ids(part)) - len(subject.clips(part)):
-        lines.append(f"{missing} clips of the part have no frames and are not evaluated.")
+        lines.append(f"{counted(missing, 'clip')} of the part without frames: not evaluated.")
     trained = bundle.preprocessing.get("sampling")
     if trained and trained != index.sampling:
         lines.append(
@@ -138,7 +139,7 @@ def provenance(subject: Subject, part: str) -> list[str]:
     shared = sum(entries[clip].group in training for clip in subject.clips(part))
     if shared and part != "train":
         lines.append(
-            f"{shared} clips come from recordings that are also in the training part, so the "
+            f"{counted(shared, 'clip')} from recordings that are also in the training part: the "
             "figures are optimistic for new recordings; split by groups."
         )
     return lines

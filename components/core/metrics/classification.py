@@ -125,6 +125,7 @@ def figures(
         "micro_f1": ratio(2 * both.sum(), (chosen + positive).sum()),
         "macro_precision": mean_defined(per_class["precision"]),
         "macro_recall": mean_defined(per_class["recall"]),
+        "macro_precision_all_classes": np.nan_to_num(per_class["precision"]).mean(),
         "macro_f1_all_classes": np.nan_to_num(per_class["f1"]).mean(),
     }
     whole = float((actual == predicted).all(axis=1).mean()) if len(actual) else np.nan

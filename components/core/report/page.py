@@ -106,14 +106,19 @@ def bar(value: float | None, interval: Interval | None = None) -> str:
 
 
 def card(
-    label: str, value: float | None, interval: Interval | None = None, chance: float | None = None
+    label: str,
+    value: float | None,
+    interval: Interval | None = None,
+    chance: float | None = None,
+    about: str = "",
 ) -> str:
-    """One headline figure between 0 and 1 with its interval."""
+    """One headline figure between 0 and 1 with its interval, and what it does not tell."""
+    remark = f'<div class="range">{escape(about)}</div>' if about else ""
     return (
         f'<div class="card"><div class="label">{escape(label)}</div>'
         f'<div class="value">{number(value)}</div>'
         f'<div class="range">{span(interval) or "&nbsp;"}</div>'
-        f"{track(value, interval, chance)}</div>"
+        f"{track(value, interval, chance)}{remark}</div>"
     )
 
 

@@ -181,7 +181,7 @@ def test_the_report_and_the_files_show_the_comparison(compared):
     text = (compared / "report.html").read_text()
     assert "<h2>Checkpoints</h2>" in text
     assert "epoch 3 has the best macro F1 of 5" in text
-    assert "The test part was looked at once, after that choice." in text
+    assert "The test part took no part in that choice." in text
     svg = (compared / "plots" / "checkpoints.svg").read_text()
     assert all(name in svg for name in ("macro F1", "micro F1", "F1 per clip", "exact match"))
     assert "dashed" in svg
@@ -194,7 +194,7 @@ def test_the_report_and_the_files_show_the_comparison(compared):
 def test_evaluating_on_the_validation_part_warns(case):
     out, _ = evaluate(case, "on val", part="val")
     assert any("validation part chose the checkpoint" in n for n in ClipMetrics.read(out).notes)
-    assert "looked at once" not in (out / "report.html").read_text()
+    assert "took no part" not in (out / "report.html").read_text()
 
 
 class Stopping(Reporter):

@@ -375,15 +375,15 @@ def test_recordings_that_leak_or_tell_the_class_are_called_so(tmp_path):
     write_split(tmp_path / "split", frames, thirds(48))
     write_bundle(tmp_path / "model", dataset=frames.fingerprint, split="another split")
     text = remarks(tmp_path)
-    assert "16 clips come from recordings that are also in the training part" in text
+    assert "16 clips from recordings that are also in the training part" in text
     assert "Every recording holds clips of one class only" in text
     assert "trained with another split" in text
-    assert "Only 4 recordings" in text
+    assert "No intervals are given: 4 recordings at hand" in text
 
 
 def test_figures_over_the_groups_that_hold_more_than_one_class(tmp_path):
     labels = [CLASSES[row % 4] for row in range(72)]
-    groups = [f"mixed {row // 12}" if row < 48 else f"only {labels[row]}" for row in range(72)]
+    groups = [f"mixed {row // 8}" if row < 48 else f"only {labels[row]}" for row in range(72)]
     frames = write_clips(tmp_path / "frames", labels, groups=groups)
     write_split(tmp_path / "split", frames, thirds(72))
     write_bundle(tmp_path / "model")
