@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from components import __version__
 from components.core.errors import ProblemsError, SettingsError
 from components.core.events import Reporter
 from components.core.lifetime import exit_on_sigterm, watch_runner
-from components.core.settings import Settings, build, is_runtime, parse_assignments, read_file
+from components.core.settings import (
+    Settings,
+    build,
+    closest,
+    is_runtime,
+    parse_assignments,
+    read_file,
+)
 from components.core.stage import S, Stage, reported_failure
 
 
@@ -20,7 +28,10 @@ def main(stage: Stage[S], arguments: Sequence[str] | None = None) -> int:
     """Runs `stage` from command-line arguments; returns the exit code."""
     exit_on_sigterm()
     parser = make_parser(stage)
-    given = vars(parser.parse_args(arguments))
+    known, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.error(_unknown(stage, unknown))
+    given = vars(known)
     report = Reporter(stage.name)
     watch_runner()
     with reported_failure(report):
@@ -42,10 +53,17 @@ def main(stage: Stage[S], arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; the list of a stage's options would bury it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; --help shows all options\n")
+
+
 def make_parser(stage: Stage[Any]) -> argparse.ArgumentParser:
     """The stage's argument parser: one option per input, output and setting."""
     module = sys.modules[stage.settings.__module__]
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"python -m components.{stage.name}",
         description=(module.__doc__ or "").strip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -77,6 +95,25 @@ def text_fields(settings: type[Settings]) -> set[str]:
 
 def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
+
+
+def _unknown(stage: Stage[Any], arguments: Sequence[str]) -> str:
+    """What to write instead of arguments that the parser does not know."""
+    names = {*stage.inputs, *stage.outputs, *stage.settings.model_fields, "file", "state_dir"}
+    options = [*map(_option, names), "--version", "--dry-run", "--help"]
+    lines = []
+    after_option = False
+    for argument in arguments:
+        key, assigned, value = argument.partition("=")
+        if key.replace("-", "_") in names and assigned:
+            lines.append(f"{argument}: write {_option(key)} {shlex.quote(value)}")
+        elif argument.startswith("-"):
+            lines.append(f"{key}: unknown option{closest(key, options)}")
+        elif not after_option:  # else it is the value of an unknown option
+            hint = f"{closest(_option(key), options)}" if assigned else ""
+            lines.append(f"{argument!r} belongs to no option{hint}")
+        after_option = argument.startswith("-") and not assigned
+    return "; ".join(lines)
 
 
 def _values(settings: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -156,6 +156,10 @@ def _describe(cls: type[Settings], error: ValidationError) -> list[str]:
         elif item["type"] == "missing":
             about = cls.model_fields[field].description or ""
             lines.append(f"{where}: required but not given ({about})")
+        elif item["type"] == "list_type" and len(item["loc"]) == 1:
+            given = item["input"]
+            write = f"; write {where}=[{given}]" if isinstance(given, str | int | float) else ""
+            lines.append(f"{where}: expected a list in square brackets (got {given!r}){write}")
         else:
             message = item["msg"].removeprefix("Value error, ")
             prefix = f"{where}: " if where else ""

@@ -149,7 +149,7 @@ def resizer(samples: Sequence[Sample]) -> str:
         caption = (
             f'<span class="truth">{labels}</span>'
             f'<span class="id">{page.breakable(sample.clip)} · '
-            f"{' → '.join(map(escape, sample.sizes))}</span>"
+            f"{' → '.join(map(escape, sample.sizes))} · {_shown(sample)}</span>"
         )
         image = data_url(sample.image, SAMPLE_QUALITY)
         text = f"{sample.clip} before and after the resizer"
@@ -158,7 +158,17 @@ def resizer(samples: Sequence[Sample]) -> str:
     return page.section(
         "What the resizer does",
         grid,
-        hint="Frames from left to right. Above: what the model is given, its pixels enlarged. "
-        "Below: what the resizer network passes on, cut off at black and white. "
-        "Frames x height x width; lossless images lie in the folder samples.",
+        hint="Frames from left to right, numbered from 0. Above: what the model is given, its "
+        "pixels enlarged. Below: what the resizer network passes on, on the same scale, so cut off "
+        "at black and white. A third row, where the caption tells of one, shows the same scaled to "
+        "its own range: nothing is cut, but brightness and contrast are not those of the row "
+        "above. Frames x height x width; lossless images lie in the folder samples.",
     )
+
+
+def _shown(sample: Sample) -> str:
+    text = f"frames {', '.join(map(str, sample.frames))} · {sample.cut:.1%} of the values cut"
+    if sample.scaled:
+        low, high = (f"{value:.2f}".replace("-", "−") for value in sample.values)
+        text += f"; third row: scaled from {low} (black) to {high} (white)"
+    return text

@@ -14,6 +14,8 @@ from components.evaluate_clips.subject import Subject
 
 FRAMES = 6
 FOLDER = "samples"
+CUT = 0.03
+"""Share of values outside [-1, 1] from which a clip is also shown scaled to its own range."""
 NAME_LENGTH = 60
 """Characters of a clip's id in a file name; file systems end at 255 bytes."""
 
@@ -28,9 +30,21 @@ class Sample:
     """Relative to the evaluation."""
     image: NDArray[np.uint8]
     """`(H, W, 3)` RGB: frames in time order, above as the model gets them (pixels enlarged to
-    squares), below as the resizer network passes them on."""
+    squares), below as the resizer network passes them on, and where `scaled` below that the same
+    again from the lowest value (black) to the highest (white)."""
     sizes: tuple[str, str]
     """Frames x height x width before and after."""
+    frames: list[int]
+    """Numbers of the stored frames that are shown, from 0."""
+    cut: float
+    """Share of the shown values behind the resizer that lie outside [-1, 1]."""
+    values: tuple[float, float]
+    """The lowest and the highest of them."""
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the third row is there."""
+        return self.cut > CUT
 
 
 def resizer_samples(subject: Subject, runner: Runner) -> tuple[list[Sample], list[str]]:
@@ -59,6 +73,8 @@ def resizer_samples(subject: Subject, runner: Runner) -> tuple[list[Sample], lis
         start = subject.window.starts(entries[clip].frames, 1)[0]
         before = subject.window.read(subject.reader, clip, start)
         after = network.resized(before[None])[0]
+        seen, shown = subject.window.numbers(start), after[:, picked(after.shape[1])]
+        last = entries[clip].frames - 1  # a shorter clip is filled up with it
         samples.append(
             Sample(
                 clip=entries[clip].id,
@@ -66,6 +82,9 @@ def resizer_samples(subject: Subject, runner: Runner) -> tuple[list[Sample], lis
                 file=f"{FOLDER}/{name}",
                 image=grid(before, after),
                 sizes=(_size(before), _size(after)),
+                frames=[min(seen[place], last) for place in picked(len(seen))],
+                cut=outside(shown),
+                values=(float(shown.min()), float(shown.max())),
             )
         )
     return samples, []
@@ -99,16 +118,33 @@ def file_names(clips: list[str]) -> list[str]:
 
 
 def grid(before: NDArray[np.float32], after: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """FRAMES of two clips `(3, T, H, W)` in [-1, 1], RGB, above each other in equal height."""
+    """FRAMES of two clips `(3, T, H, W)`, RGB, above each other in equal height.
+
+    Both on the scale of the input, -1 black and 1 white. What a resizer makes may leave it and is
+    cut off; where that is more than CUT of the values, a third row shows them all.
+    """
     height = max(before.shape[2], after.shape[2])
-    return stacked([strip(_pixels(clip), height, pixelated=True) for clip in (before, after)])
+    above, below = before[:, picked(before.shape[1])], after[:, picked(after.shape[1])]
+    rows = [_pixels(above), _pixels(below)]
+    if outside(below) > CUT:
+        low, high = below.min(), below.max()
+        rows.append(_pixels((below - low) / (high - low) * 2 - 1 if high > low else below * 0))
+    return stacked([strip(row, height, pixelated=True) for row in rows])
+
+
+def picked(count: int) -> list[int]:
+    """FRAMES of `count` frames, evenly spread from the first to the last."""
+    return [round((count - 1) * place / (FRAMES - 1)) for place in range(FRAMES)]
+
+
+def outside(clip: NDArray[np.float32]) -> float:
+    """Share of values that are darker than black or brighter than white."""
+    return float((np.abs(clip) > 1).mean())
 
 
 def _pixels(clip: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Evenly spread frames `(FRAMES, H, W, 3)`; a resizer's output may leave [-1, 1]: clipped."""
-    last = clip.shape[1] - 1
-    numbers = [round(last * place / (FRAMES - 1)) for place in range(FRAMES)]
-    shares = np.clip((clip[:, numbers].transpose(1, 2, 3, 0) + 1) / 2, 0, 1)
+    """A clip `(3, T, H, W)` as frames `(T, H, W, 3)`."""
+    shares = np.clip((clip.transpose(1, 2, 3, 0) + 1) / 2, 0, 1)
     return np.ascontiguousarray(np.rint(shares * 255), dtype=np.uint8)
 
 

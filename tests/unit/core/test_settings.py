@@ -21,6 +21,7 @@ class Example(Settings):
     epochs: int = Field(3, ge=1, description="How often")
     rate: float = Field(0.1, description="How fast")
     sizes: list[int] = Field([], description="Some sizes")
+    names: list[str] = Field([], description="Some names")
     workers: int = Field(0, description="Processes", json_schema_extra=RUNTIME)
 
 
@@ -34,6 +35,17 @@ def test_every_problem_is_reported_at_once_with_hints() -> None:
     assert "'fast'" in text
     assert "epochs: Input should be greater than or equal to 1 (got 0)" in text
     assert "source: required but not given (Where the clips are)" in text
+
+
+@pytest.mark.parametrize("given", ["3", "a,b", "confusion=x.npy", ""])
+def test_a_bare_value_for_a_list_is_told_how_to_be_written(given: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        build(Example, {"source": "x", **parse_assignments([f"names={given}"])})
+    assert f"write names=[{given}]" in str(caught.value)
+    # What it tells is accepted.
+    values = parse_assignments([f"names=[{given}]"])
+    expected = [name for name in given.split(",") if name]
+    assert [str(name) for name in values["names"]] == expected
 
 
 def test_numbers_that_travelled_as_floats_are_integers_again() -> None:

@@ -137,6 +137,23 @@ def test_command_line_reports_every_problem_and_exits_with_2() -> None:
     assert "--split" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["val_size=0.2"], "val_size=0.2: write --val-size 0.2"),
+        (["--fold", "1", "clips=a b"], "clips=a b: write --clips 'a b'"),
+        (["--val-sise", "0.2"], "--val-sise: unknown option; did you mean '--val-size'?"),
+        (["val_sise=0.2"], "'val_sise=0.2' belongs to no option; did you mean '--val-size'?"),
+        (["--fold"], "expected one argument"),
+    ],
+)
+def test_wrong_options_are_told_in_one_line(arguments: list[str], told: str) -> None:
+    done = run_stage(*arguments)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_command_line_names_a_wrong_input_and_exits_with_3(tmp_path: Path) -> None:
     done = run_stage("--clips", str(tmp_path), "--split", str(tmp_path / "out"))
     assert done.returncode == 3

@@ -16,7 +16,7 @@ from components.core.errors import InputError
 from components.core.models import build
 from components.core.models.bundle import load_network, save_bundle, save_weights
 from components.core.report.images import GAP
-from components.evaluate_clips.samples import file_names
+from components.evaluate_clips.samples import file_names, grid, outside, picked
 from components.evaluate_clips.stage import STAGE, EvaluateSettings
 
 COUNT = 24
@@ -70,16 +70,36 @@ def test_frames_before_and_after_in_their_colours_scaled_once(case):
     assert pictures(out) == ["scene_3.mp4.png"]
     image = np.asarray(Image.open(out / "samples" / "scene_3.mp4.png"))
     side = 2 * SIZE
-    assert image.shape == (2 * side + GAP, FRAMES * (side + GAP) - GAP, 3)
+    assert image.shape == (3 * side + 2 * GAP, FRAMES * (side + GAP) - GAP, 3)
     for number in range(FRAMES):
         left = number * (side + GAP)
         before = image[:side, left : left + side]
-        after = image[side + GAP :, left : left + side]
+        after = image[side + GAP : 2 * side + GAP, left : left + side]
+        whole = image[2 * (side + GAP) :, left : left + side]
         colour = np.array([200, 20 * number, 13])
         assert (before == colour).all()
         # The stand-in multiplies by 1.5 around grey; what leaves the range is cut off.
         expected = np.clip((1.5 * (colour / 127.5 - 1) + 1) / 2, 0, 1) * 255
         assert np.abs(after - expected).max() <= 0.51
+        # Much is cut off, so a third row spans all values, from 0 to 200 before the stand-in.
+        assert np.abs(whole - colour / 200 * 255).max() <= 0.51
+    section = (out / "report.html").read_text().partition("<h2>What the resizer does</h2>")[2]
+    numbers = ", ".join(map(str, range(FRAMES)))
+    assert f"frames {numbers} ·" in section
+    assert "scaled from −1.50 (black) to 0.85 (white)" in section
+
+
+def test_only_what_leaves_black_and_white_gets_a_third_row():
+    within = np.linspace(-1, 1, 3 * 10 * 4 * 4, dtype=np.float32).reshape(3, 10, 4, 4)
+    beyond, few = within.copy(), within.copy()
+    beyond[0] *= 2
+    few[0, 0, 0] = 3
+    assert 0 < outside(few) < 0.03
+    for after, rows in ((within, 2), (few, 2), (beyond, 3)):
+        assert len(grid(within, after)) == rows * (4 + GAP) - GAP
+    # Evenly spread, from the first frame to the last.
+    assert picked(10) == [0, 2, 4, 5, 7, 9]
+    assert picked(1) == [0] * 6
 
 
 def test_the_small_input_is_enlarged_in_whole_pixels(tmp_path):
@@ -179,5 +199,5 @@ def test_the_resizer_networks_of_this_project(case, tmp_path):
     with torch.no_grad():
         seen = load_network(tmp_path / "model").resize(given)[0]
     wanted = ((seen[:, 0] + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy() * 255
-    shown = image[56 + GAP :, :56].astype(float)
+    shown = image[56 + GAP : 2 * 56 + GAP, :56].astype(float)
     assert np.abs(shown - wanted).max() <= 0.51
