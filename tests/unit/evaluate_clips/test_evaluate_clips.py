@@ -379,6 +379,37 @@ def test_recordings_that_leak_or_tell_the_class_are_called_so(tmp_path):
     assert "Every recording holds clips of one class only" in text
     assert "trained with another split" in text
     assert "No intervals are given: 4 recordings at hand" in text
+    found = ClipMetrics.read(tmp_path / "a" / "evaluation").overall
+    for summary in (found.model, found.baseline):
+        assert summary.intervals == {}
+        assert all(row.f1_interval is None for row in summary.classes)
+    assert found.difference
+    assert found.difference_intervals == {}
+    report = (tmp_path / "a" / "report.html").read_text()
+    assert "bootstrap over recordings" not in report
+
+
+def test_classes_that_are_never_predicted_are_named_beside_the_macro_precision(tmp_path):
+    labels = [CLASSES[row % 4] for row in range(48)]
+    shown = ["down" if label == "up" else label for label in labels]  # nothing looks like up
+    frames = write_clips(tmp_path / "frames", labels, shown=shown)
+    write_split(tmp_path / "split", frames, thirds(48))
+    write_bundle(tmp_path / "model")
+    out, metadata = evaluate(tmp_path)
+    found = ClipMetrics.read(out)
+    actual, predicted = np.load(out / "actuals.npy"), np.load(out / "predictions.npy")
+    silent = [name for row, name in enumerate(CLASSES) if row not in predicted]
+    assert silent == ["up"]
+    known = reference.precision_score(actual, predicted, average="macro", zero_division=np.nan)
+    everything = reference.precision_score(actual, predicted, average="macro", zero_division=0)
+    assert found.overall.model.figures["macro_precision"] == pytest.approx(known)
+    assert metadata["metrics"]["macro_precision_all_classes"] == pytest.approx(everything)
+    [note] = [line for line in found.notes if line.startswith("Macro precision")]
+    assert f"({known:.3f}) leaves out 1 of 4 classes" in note
+    assert "a precision: up." in note
+    assert f"{everything:.3f}" in note
+    particulars = (out / "report.html").read_text().partition("<h2>Particulars</h2>")[2]
+    assert re.search(r"<td[^>]*>Macro precision</td>.*?<td[^>]*>1: up</td></tr>", particulars)
 
 
 def test_figures_over_the_groups_that_hold_more_than_one_class(tmp_path):
@@ -411,3 +442,7 @@ def test_a_class_absent_from_the_part_is_undefined_not_nan(tmp_path):
     found = ClipMetrics.read(out)
     assert found.overall.model.undefined["average_precision"] == ["up"]
     assert any("No clip shows up" in line for line in found.notes)
+    head = (out / "report.html").read_text().partition('<div class="cards">')[2]
+    head = head.partition("<h2>")[0]
+    assert "Mean average precision" in head
+    assert "without 1 class of 4: up" in head

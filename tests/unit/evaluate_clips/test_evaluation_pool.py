@@ -80,3 +80,31 @@ def test_the_command_line_ends_in_a_message_and_a_code(folds, tmp_path, capsys):
     _, results = folds
     assert pool.main([str(results[0]), "--output", str(tmp_path / "out")]) == InputError.exit_code
     assert "at least two" in capsys.readouterr().err
+
+
+def test_few_recordings_get_no_interval_until_folds_make_them_enough(tmp_path):
+    """Two recordings per fold are too few for an interval, the six of all folds are not."""
+    labels = [CLASSES[row % 4] for row in range(48)]
+    groups = [f"recording {row // 8}" for row in range(48)]
+    frames = write_clips(tmp_path / "frames", labels, groups=groups)
+    write_bundle(tmp_path / "model")
+    results = []
+    for fold in range(3):
+        parts = ["test" if row // 8 % 3 == fold else "train" for row in range(48)]
+        write_split(tmp_path / f"split {fold}", frames, parts)
+        inputs = {name: tmp_path / name for name in ("model", "frames")}
+        results.append(tmp_path / f"evaluation {fold}")
+        STAGE.execute(
+            EvaluateSettings(bootstrap=50, baseline=False),
+            {**inputs, "split": tmp_path / f"split {fold}"},
+            {"evaluation": results[-1]},
+            tmp_path / "state",
+        )
+    one = ClipMetrics.read(results[0])
+    assert one.overall.model.intervals == {}
+    assert any("No intervals are given: 2 recordings at hand" in note for note in one.notes)
+    for count, given in ((2, False), (3, True)):
+        pool.pool_evaluations(results[:count], tmp_path / f"pooled {count}", replicates=50)
+        found = ClipMetrics.read(tmp_path / f"pooled {count}")
+        assert ("macro_f1" in found.overall.model.intervals) == given
+        assert any("No intervals are given" in note for note in found.notes) != given
