@@ -19,6 +19,7 @@ from components.core.artifacts.clips import Clip
 from components.core.errors import InputError, ProblemsError
 from components.core.stage import Job
 from components.core.storage import Item, Storage
+from components.core.wording import counted
 from components.dataset_sync import transfer
 from components.dataset_sync.annotations import (
     CLASSES,
@@ -220,8 +221,8 @@ def _tell_frames(mirror: Mirror, clips: list[Clip], job: Job) -> None:
         damaged = sum(record.damaged for record in records.values())
         examples = shown(f"{clip} ({records[clip].filled})" for clip in filled)
         job.report.warn(
-            f"{total} pictures of {len(filled)} clips are missing or damaged ({damaged} of them "
-            f"damaged); each is replaced by the one before it: {examples}"
+            f"missing or damaged: {counted(total, 'picture')} of {counted(len(filled), 'clip')} "
+            f"({damaged} damaged); each is replaced by the one before it: {examples}"
         )
     announced = {clip.id: mirror.about.get(clip.id, {}).get("frames", 0) for clip in clips}
     other = [

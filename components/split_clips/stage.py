@@ -17,6 +17,7 @@ from components.core.artifacts.split import PARTS, Split
 from components.core.errors import InputError, SettingsError
 from components.core.settings import Settings
 from components.core.stage import Job, Stage
+from components.core.wording import counted
 
 if TYPE_CHECKING:
     from components.split_clips.assignment import Counts
@@ -150,16 +151,16 @@ def _tell_published(clips: list[Clip], assigned: dict[str, str], job: Job) -> No
             by_part[assigned[clip.id] == "test"][clip.group] += 1
     test, others = by_part[True], by_part[False]
     job.report.message(
-        f"the test part is the one that the data set names: {test.total()} clips of "
-        f"{len(test)} groups"
+        f"the test part is the one that the data set names: "
+        f"{counted(test.total(), 'clip')} of {counted(len(test), 'group')}"
     )
     if shared := sorted((test.keys() & others.keys()) - {""}):
         count = sum(test[group] for group in shared)
         shown = ", ".join(shared[:SHOWN]) + (", …" if len(shared) > SHOWN else "")
         job.report.warn(
-            f"{len(shared)} groups have clips in the test part and outside of it ({shown}), which "
-            f"flatters the {count} test clips among them; published_test: false keeps groups "
-            "together"
+            f"{counted(len(shared), 'group')} with clips in the test part and outside of it "
+            f"({shown}), which flatters the figures of {counted(count, 'test clip')}; "
+            "published_test: false keeps groups together"
         )
 
 

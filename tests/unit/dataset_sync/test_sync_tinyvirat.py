@@ -193,7 +193,7 @@ def test_missing_and_damaged_pictures_repeat_the_one_before(
     data = project.sync()
     expected = [1, 1, 2, 2, 4, 5, 6, 6, 6, 9, 10, 11, 11, 13, 14, 15, 16, 17, 18, 19, 19, 19, 19]
     assert numbers(project.frames(data, "train/s5/holes")) == expected
-    warning = "8 pictures of 1 clips are missing or damaged (2 of them damaged)"
+    warning = "missing or damaged: 8 pictures of 1 clip (2 damaged)"
     assert warning in (told := capfd.readouterr().err)
     assert "train/s5/holes (8)" in told
     assert "another number of frames" not in told

@@ -59,7 +59,7 @@ def test_it_is_read_with_its_one_flaw(
     assert [c.id for c in data.clips if c.frames == SHORT] == ["train/scene_00/1"]
     told = capfd.readouterr().err
     assert told.count("warning") == 1
-    assert "1 pictures of 1 clips are missing or damaged" in told
+    assert "missing or damaged: 1 picture of 1 clip " in told
 
 
 def test_a_demo_that_does_not_exist_is_refused_by_name(tmp_path: Path) -> None:

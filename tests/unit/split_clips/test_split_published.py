@@ -59,8 +59,8 @@ def test_scenes_in_test_and_train_are_told_and_the_parts_kept(
     split = run(tmp_path, ["a", "b"], leaking, val_size=0.2)
     assert len(split.ids("test")) == 30
     told = capfd.readouterr().err
-    assert "1 groups have clips in the test part and outside of it (s0)" in told
-    assert "flatters the 10 test clips among them" in told
+    assert "1 group with clips in the test part and outside of it (s0)" in told
+    assert "flatters the figures of 10 test clips" in told
 
 
 def test_the_published_parts_may_be_ignored(tmp_path: Path, published: list[Clip]) -> None:
