@@ -24,6 +24,7 @@ from torchmetrics.classification import MulticlassF1Score
 
 from components.core.errors import StoppedError, TrainyardError
 from components.core.events import Reporter
+from components.core.models.dropout import Dropout
 from components.core.training.fit import fit
 from components.core.training.freezing import freeze
 from components.core.training.options import FitOptions
@@ -44,7 +45,7 @@ class Run:
     train: int = 23
     val: int = 7
     faults: dict[int, str] = field(default_factory=dict)
-    """Rank → `<moment>:<which time>:<what>`; what is TERM, KILL, nan or raise."""
+    """Rank → `<moment>:<which time>:<what>`; what is TERM, INT, KILL, nan or raise."""
     changes: dict[str, Any] = field(default_factory=dict)
     """Of the options."""
 
@@ -108,7 +109,7 @@ class ClipTask(Task):
             nn.ReLU(),
             nn.AdaptiveAvgPool3d((1, 3, 1)),
             nn.Flatten(),
-            nn.Dropout(0.0 if frozen else 0.3),
+            Dropout(0.0 if frozen else 0.5),
             nn.Linear(24, CLASSES),
         )
         if frozen:

@@ -60,3 +60,9 @@ class StoppedError(BaseException):
     """
 
     exit_code = 143
+
+    def __init__(self, message: str, number: int = 0) -> None:
+        """`number` is that of the signal which asked for it; by default SIGTERM's."""
+        super().__init__(message)
+        if number:
+            self.exit_code = 128 + number

@@ -94,15 +94,15 @@ def exit_on_sigterm() -> None:
 class StopSignal:
     """Set once SIGTERM or SIGINT has arrived; long loops look at it between steps."""
 
-    def __init__(self) -> None:
-        self._event = threading.Event()
+    number: int = 0
+    """That of the first signal; 0 while none has arrived."""
 
     def __bool__(self) -> bool:
-        return self._event.is_set()
+        return bool(self.number)
 
-    def set(self) -> None:
+    def set(self, number: int = signal.SIGTERM) -> None:
         """Asks for the stop, as the signal would."""
-        self._event.set()
+        self.number = self.number or int(number)
 
 
 @contextmanager
@@ -118,7 +118,7 @@ def stop_on_sigterm() -> Iterator[StopSignal]:
         if stop and number == signal.SIGINT:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        stop.set()
+        stop.set(number)
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from components.core.errors import InputError
+from components.core.models.dropout import Dropout
 from components.core.models.same3d import SamePool3d, Size, Unit3d
 
 MIXED = {
@@ -124,7 +125,7 @@ class I3D(nn.Module):
                 self.add_module(name, Unit3d(channels, out, kernel, stride))
                 channels = out
         self.features = channels
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.logits = Head(channels, classes)
 
     def forward(self, clips: Tensor, along_time: bool = False) -> Tensor:

@@ -147,7 +147,8 @@ class Saver(pl.Callback):
         here = module.position
         raise StoppedError(
             f"stopped by a signal in epoch {here.epoch + 1} after {here.batch} of "
-            f"{module.plan.batches} batches; run the same command again to continue"
+            f"{module.plan.batches} batches; run the same command again to continue",
+            self._stop.number,
         )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import warnings
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,14 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from components.core import files
 from components.core.errors import InputError, StoppedError
 from components.core.events import Reporter
 from components.core.lifetime import orderly_stop
+from components.core.training.batch_norm import whole_batch_statistics
 from components.core.training.callbacks import ProgressReporter, Recorder, Saver
 from components.core.training.checkpoint import read_snapshot
-from components.core.training.freezing import frozen_modules
 from components.core.training.history import Row, best_epoch, exhausted
 from components.core.training.loader import Examples, loader_processes, make_loader
 from components.core.training.logs import Logs
@@ -66,8 +65,8 @@ def fit(
     as its algorithms allow. After SIGTERM or SIGINT the state is saved at the next optimizer step.
 
     Started by torchrun in several processes, each takes its share of every batch, and the result is
-    that of one process, but for dropout and other randomness in the network. Batch normalisation
-    sees the whole batch on GPUs, and each process's share on the CPU. Every process calls this
+    that of one process: batch normalisation sees the whole batch, and `models.dropout.Dropout`
+    draws for it. Other randomness in the network is drawn alike in each. Every process calls this
     with the same arguments; the first one writes and reports. Training may be continued by another
     number of processes.
 
@@ -181,12 +180,7 @@ def _train(
     if options.compile:
         network.compile(dynamic=False)
     module.train()
-    if processes.count > 1 and device.type == "cpu" and _trains_batch_norm(network):
-        report.warn(
-            "on the CPU batch normalisation sees each process's share of a batch, so that the "
-            "result depends on the number of processes; use processes: 1, or GPUs"
-        )
-    with _quiet(), orderly_stop() as stop:
+    with _whole_batches(module, device), _quiet(), orderly_stop() as stop:
         callbacks = [Recorder(report), Logs(folder / "logs"), Saver(folder, stop)]
         if processes.first:  # others need not wait for their loss
             callbacks.insert(2, ProgressReporter(report, unit))
@@ -194,7 +188,8 @@ def _train(
         try:
             trainer.fit(module, train_loader, val_loader)
         except SIGTERMException:  # it came while Lightning was starting
-            raise StoppedError("stopped by a signal; run the same command again") from None
+            text = "stopped by a signal; run the same command again"
+            raise StoppedError(text, stop.number) from None
 
 
 def _make_trainer(
@@ -251,9 +246,10 @@ def _keep_signals(trainer: pl.Trainer) -> None:
     loop._broadcast_sigterm_tensor = lambda: None
 
 
-def _trains_batch_norm(network: torch.nn.Module) -> bool:
-    frozen = {id(module) for module in frozen_modules(network)}
-    return any(isinstance(m, _BatchNorm) and id(m) not in frozen for m in network.modules())
+def _whole_batches(module: FitModule, device: torch.device) -> AbstractContextManager[None]:
+    if module.processes.count == 1 or device.type != "cpu":
+        return nullcontext()
+    return whole_batch_statistics(module.task.network, module.processes.group)
 
 
 def use_channels_last(network: torch.nn.Module) -> None:
@@ -264,7 +260,7 @@ def use_channels_last(network: torch.nn.Module) -> None:
             value.data = value.data.contiguous(memory_format=formats[value.ndim])
 
 
-@contextlib.contextmanager
+@contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps Lightning's advice to programmers away from users."""
     names = ("lightning.pytorch", "lightning.fabric")

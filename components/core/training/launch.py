@@ -100,7 +100,7 @@ def launch(module: str, request: Mapping[str, Any], processes: int, folder: Path
             agent.kill()
             agent.wait()
     if code:
-        raise _error(folder, processes, bool(stop))
+        raise _error(folder, processes, stop)
 
 
 def run_worker(work: Callable[[dict[str, Any]], None]) -> int:
@@ -151,7 +151,7 @@ def _wait(agent: subprocess.Popen[bytes], stop: StopSignal) -> int:
                 told = True
 
 
-def _error(folder: Path, processes: int, stopped: bool) -> TrainyardError | StoppedError:
+def _error(folder: Path, processes: int, stop: StopSignal) -> TrainyardError | StoppedError:
     """What the processes left: an error for people, a stop, or the first thing that broke."""
     paths = folder.glob("error-*.json")
     left = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
@@ -161,9 +161,10 @@ def _error(folder: Path, processes: int, stopped: bool) -> TrainyardError | Stop
             return _revived(error)
     for _, error in order:
         if error["kind"]:
-            return StoppedError(error["text"])
-    if stopped:
-        return StoppedError("stopped by a signal; run the same command again to continue")
+            return StoppedError(error["text"], stop.number or error["exit_code"] - 128)
+    if stop:
+        text = "stopped by a signal; run the same command again to continue"
+        return StoppedError(text, stop.number)
     if killed := _killed(folder):
         rank, number = killed
         return TrainyardError(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from components.core.models.dropout import Dropout, Rows
 from components.core.training.averaging import moving_average
 from components.core.training.batch_norm import BatchNormWarmup
 from components.core.training.checkpoint import Position, Snapshot
@@ -115,7 +116,8 @@ class FitModule(pl.LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Makes the batch independent of everything but its position."""
         here = self.position
-        seed_all(self.options.seed, BATCH, here.epoch, here.batch, *self.processes.own)
+        seed_all(self.options.seed, BATCH, here.epoch, here.batch)
+        self._share_dropout(self.plan.size(here.batch))
         rate = learning_rate(self.options, here.step, self.plan.steps)
         for group in self._optimizer().param_groups:
             group["lr"] = rate
@@ -158,7 +160,7 @@ class FitModule(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Starts a validation whose randomness, if any, is that of the epoch."""
-        seed_all(self.options.seed, VALIDATION, self.position.epoch, *self.processes.own)
+        seed_all(self.options.seed, VALIDATION, self.position.epoch)
         self.processes.share_buffers(self.best_network)
         self.task.start_validation()
 
@@ -179,6 +181,12 @@ class FitModule(pl.LightningModule):
         """Mean training loss of the epoch so far, over all examples; all processes must ask."""
         total = self.processes.total(float(self.loss_sum))
         return total / max(self.plan.before(self.position.batch), 1)
+
+    def _share_dropout(self, size: int) -> None:
+        rank, count = self.processes.rank, self.processes.count
+        for layer in self.task.network.modules():
+            if isinstance(layer, Dropout) and count > 1:
+                layer.rows = Rows(rank, count, size)
 
     def _optimizer(self) -> Optimizer:
         optimizer = self.optimizers(use_pl_optimizer=False)

@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("cosine", "multistep", "constant")
 MILESTONE_UNITS = ("epoch", "step")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+def milestone_problems(
+    schedule: str, milestones: Sequence[float], unit: str, epochs: int
+) -> list[str]:
+    """What is wrong with milestones; empty when nothing is. Arguments as in FitOptions."""
+    given = list(milestones)
+    if schedule != "multistep":
+        if not given:
+            return []
+        return [
+            f"milestones: {given} have no effect with schedule {schedule!r}; set schedule: "
+            "multistep, or leave them out"
+        ]
+    if not given:
+        return ["milestones: schedule multistep needs them, for example [15, 25]"]
+    problems = []
+    if given != sorted(set(given)) or given[0] <= 0:
+        fixed = sorted({value for value in given if value > 0})
+        problems.append(
+            f"milestones: {given} must be above 0, each larger than the one before; "
+            + (f"use {fixed}" if fixed else "for example [15, 25]")
+        )
+    late = [value for value in given if value >= epochs]
+    if unit == "epoch" and late:
+        problems.append(
+            f"milestones: {late} would never be reached in {epochs} epochs; use milestones below "
+            f"{epochs}, more epochs, or milestone_unit: step if they count optimizer steps"
+        )
+    return problems
 
 
 @dataclass(frozen=True)

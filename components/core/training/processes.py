@@ -36,11 +36,6 @@ class Processes:
         """Whether this is the one that writes and reports."""
         return self.rank == 0
 
-    @property
-    def own(self) -> tuple[int, ...]:
-        """Makes a seed this process's own; empty for the first, which draws as one alone would."""
-        return (self.rank,) if self.rank else ()
-
     def any(self, *flags: bool) -> list[bool]:
         """For each flag, whether it is set in any process."""
         if self.count == 1:
