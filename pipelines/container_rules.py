@@ -16,6 +16,9 @@ Document = Mapping[str, Any]
 LARGEST_LIMIT = Decimal("1.2")
 """A limit may exceed its request by this factor."""
 
+USUAL_GPUS, MOST_GPUS = 8, 16
+"""Of one node."""
+
 PLAIN_RESOURCES = ("cpu", "memory", "ephemeral-storage")
 GPU = re.compile(
     r"(nvidia\.com/(gpu|mig-\d+g\.\d+gb|mig-small|a40|a100|rtxa6000|rtx8000|gh200)|amd\.com/gpu)$"
@@ -52,10 +55,26 @@ def check_resources(where: str, resources: Document) -> Iterator[Finding]:
                 yield Finding(place, "unknown resource", text)
             continue
         yield from _check_amounts(place, str(name), requests.get(name), ceilings.get(name))
+    for name, text in ceilings.items():
+        if GPU.match(str(name)):
+            yield from _check_gpus(f"{where}.resources {name}", text)
     for name in PLAIN_RESOURCES:
         if name not in ceilings:
             text = "has no limit" if name in requests else "has neither request nor limit"
             yield Finding(f"{where}.resources {name}", text, "set both, to the same amount")
+
+
+def _check_gpus(place: str, text: object) -> Iterator[Finding]:
+    try:
+        count = quantity(text)
+    except ValueError:
+        return  # told with the amounts
+    if count > MOST_GPUS:
+        most = f"no node has more than {MOST_GPUS}: the pod would wait for ever"
+        yield Finding(place, f"{text} GPUs, but {most}", "ask for fewer")
+    elif count > USUAL_GPUS:
+        few = f"{text} GPUs, but few nodes have more than {USUAL_GPUS}"
+        yield Finding(place, few, "expect to wait, or ask for fewer", "warning")
 
 
 def _check_amounts(place: str, name: str, asked: object, limited: object) -> Iterator[Finding]:

@@ -103,7 +103,8 @@ class _Wanted:
             SettingsError: with everything that is wrong with settings, places and placement.
         """
         from pipelines import job_rules
-        from pipelines.jobs import StageJob, path_problems, stage_documents
+        from pipelines.jobs import StageJob, device_problems, path_problems, stage_documents
+        from pipelines.placement_rules import namespace_problem
 
         placement = self._placement()
         root = placement.volumes[0].path if placement.volumes else ""
@@ -119,6 +120,9 @@ class _Wanted:
             namespace=self._options["namespace"],
         )
         self._found += path_problems(job) if root else [_NO_VOLUME]
+        self._found += device_problems(job.settings, placement)
+        if problem := namespace_problem(job.namespace):
+            self._found.append(f"--namespace: {problem}")
         documents = stage_documents(job)
         findings = job_rules.check(documents)
         for warning in job_rules.warnings(findings):
@@ -180,6 +184,10 @@ class _Wanted:
                 self._found.append(
                     f"--{kind} {name}: {self._stage.name} has no such {kind}{hint} "
                     f"(accepted: {', '.join(known) or 'none'})"
+                )
+            elif name in places:
+                self._found.append(
+                    f"--{kind} {name}: given twice ({places[name]} and {path}); give it once"
                 )
             else:
                 places[name] = path

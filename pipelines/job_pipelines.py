@@ -21,6 +21,7 @@ from pipelines.jobs import (
     Document,
     StageJob,
     config_map,
+    device_problems,
     job_document,
     metadata,
     path_problems,
@@ -143,12 +144,37 @@ def pipeline_jobs(
     Raises:
         SettingsError: places that pods would not find or could not write to.
     """
+    jobs = step_jobs(described, values, placements, run, root, state_dir, namespace, registry)
+    if found := place_problems(jobs):
+        raise SettingsError(found, "the places")
+    steps = tuple(
+        StepJob(step.task, stage_documents(jobs[step.task]), tuple(sorted(step.after)))
+        for step in described.steps
+    )
+    return JobPipeline(run, namespace, steps, image("data", registry))
+
+
+def step_jobs(
+    described: Plan,
+    given: Mapping[str, Any],
+    placements: Mapping[str, Placement],
+    run: str,
+    root: str,
+    state_dir: str = "",
+    namespace: str = "",
+    registry: str = "",
+) -> dict[str, StageJob]:
+    """Task → what its Job is made from, of the steps whose settings are valid.
+
+    The arguments are those of `pipeline_jobs`, but the parameters need not be resolved.
+    """
     folder = run_folder(root, run)
-    jobs = {
+    sound = described.sound_steps(given)
+    return {
         step.task: StageJob(
             stage=step.stage,
             image=image(step.image, registry),
-            settings=described.settings(step, values),
+            settings=sound[step.task],
             inputs={name: str(folder.joinpath(*made)) for name, made in step.artifacts.items()},
             outputs={name: str(folder / step.task / name) for name in step.outputs},
             placement=placements[step.stage.name],
@@ -158,16 +184,17 @@ def pipeline_jobs(
             namespace=namespace,
         )
         for step in described.steps
+        if step.task in sound
     }
-    if found := [
-        f"{task}: {problem}" for task, job in jobs.items() for problem in path_problems(job)
-    ]:
-        raise SettingsError(found, "the places")
-    steps = tuple(
-        StepJob(step.task, stage_documents(jobs[step.task]), tuple(sorted(step.after)))
-        for step in described.steps
-    )
-    return JobPipeline(run, namespace, steps, image("data", registry))
+
+
+def place_problems(jobs: Mapping[str, StageJob]) -> list[str]:
+    """Places that pods would not find or could not write to, and GPUs that would idle, by task."""
+    return [
+        f"{task}: {problem}"
+        for task, job in jobs.items()
+        for problem in [*path_problems(job), *device_problems(job.settings, job.placement)]
+    ]
 
 
 def _driver_failure_policy() -> Document:

@@ -16,6 +16,7 @@ from kfp import kubernetes
 
 from components.core.errors import SettingsError
 from components.core.settings import closest, read_file
+from pipelines import placement_rules
 
 S3_SECRET = "trainyard-s3"
 S3_VARIABLES = ("TRAINYARD_S3_ENDPOINT", "TRAINYARD_S3_ACCESS_KEY", "TRAINYARD_S3_SECRET_KEY")
@@ -152,7 +153,20 @@ def read_placements(path: Path | str, defaults: Mapping[str, Placement]) -> dict
     Raises:
         SettingsError: with every unknown stage, unknown field and wrong type.
     """
-    content = read_file(path)
+    placements, found = read_sound_placements(path, defaults)
+    if found:
+        raise SettingsError(found, str(path))
+    return placements
+
+
+def read_sound_placements(
+    path: Path | str, defaults: Mapping[str, Placement]
+) -> tuple[dict[str, Placement], list[str]]:
+    """The placements with everything from the file that can be used, and what is wrong with it."""
+    try:
+        content = read_file(path)
+    except SettingsError as error:
+        return dict(defaults), error.problems
     found = [
         f"{stage}: unknown stage{closest(stage, ['all', *defaults])} (accepted: all, "
         f"{', '.join(defaults)})"
@@ -164,26 +178,22 @@ def read_placements(path: Path | str, defaults: Mapping[str, Placement]) -> dict
         for stage, fields in content.items()
         if not isinstance(fields, dict)
     ]
-    if found:
-        raise SettingsError(found, str(path))
-    common = content.get("all", {})
-    changed = {stage: {**common, **content.get(stage, {})} for stage in defaults}
+    fields = {stage: given for stage, given in content.items() if isinstance(given, dict)}
+    common, bad = _sound(Placement(), fields.get("all", {}))
+    found += [f"all.{problem}" for problem in bad]
     placements = {}
-    for stage, fields in changed.items():
-        try:
-            placements[stage] = change(defaults[stage], fields)
-        except SettingsError as error:
-            found += [f"{stage}.{problem}" for problem in error.problems]
-    if found:
-        raise SettingsError(found, str(path))
-    return placements
+    for stage, placement in defaults.items():
+        own, bad = _sound(placement, fields.get(stage, {}))
+        found += [f"{stage}.{problem}" for problem in bad]
+        placements[stage] = change(placement, {**common, **own})
+    return placements, found
 
 
 def change(placement: Placement, fields: Mapping[str, Any]) -> Placement:
-    """The placement with some fields replaced, their types checked.
+    """The placement with some fields replaced; types, names and ranges are checked.
 
     Raises:
-        SettingsError: with every unknown field and wrong type.
+        SettingsError: with every unknown field, wrong type and value that no cluster takes.
     """
     from pydantic import TypeAdapter, ValidationError
 
@@ -194,17 +204,54 @@ def change(placement: Placement, fields: Mapping[str, Any]) -> Placement:
         for name, value in fields.items()
     }
     try:
-        return TypeAdapter(Placement).validate_python({**known, **given})
+        changed = TypeAdapter(Placement).validate_python({**known, **given})
     except ValidationError as error:
         raise SettingsError(
             [_described(problem) for problem in error.errors(include_url=False)], "the placement"
         ) from None
+    if found := placement_rules.problems(changed):
+        raise SettingsError(found, "the placement")
+    return changed
+
+
+def change_sound(placement: Placement, fields: Mapping[str, Any]) -> tuple[Placement, list[str]]:
+    """The placement with those fields replaced that can be, and what is wrong with the others."""
+    good, found = _sound(placement, fields)
+    return change(placement, good), found
+
+
+def _sound(placement: Placement, fields: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The fields that nothing is wrong with, and the problems of the others."""
+    good, found = {}, []
+    for name, value in fields.items():
+        try:
+            change(placement, {name: value})
+        except SettingsError as error:
+            found += error.problems
+        else:
+            good[name] = value
+    return good, found
+
+
+_FORMS = {
+    "tolerations": "[{key: nautilus.io/reservation, effect: NoSchedule}]",
+    "volumes": "[{claim: trainyard, path: /data}]",
+    "secrets": "[{name: database, variables: {PGPASSWORD: password}}]",
+    "gpu_products": "[NVIDIA-A10, NVIDIA-A40]",
+    "image_pull_secrets": "[registry]",
+    "node_labels": "{topology.kubernetes.io/region: [us-west]}",
+    "labels": "{team: vision}",
+}
+"""How fields that hold several things are written."""
 
 
 def _described(problem: Any) -> str:
     name = ".".join(str(part) for part in problem["loc"])
+    field = name.partition(".")[0]
     if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return f"{name}: unknown field{closest(name, Placement.__dataclass_fields__)}"
+    if problem["type"] in ("tuple_type", "mapping_type", "dict_type") and field in _FORMS:
+        return f"{name}: got {problem['input']!r}; write it like {field}: {_FORMS[field]}"
     return f"{name}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}"
 
 

@@ -23,6 +23,10 @@ _OPTIONS = {
     "volumes": "pvc",
     "secrets": "secret",
     "tolerations": "toleration",
+    "image_pull_secrets": "image-pull-secret",
+    "labels": "label",
+    "shared_memory": "shm",
+    "ephemeral_storage": "disk",
 }
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -47,8 +51,9 @@ _SHARED = (
         "--secret",
         "secrets",
         multiple=True,
-        metavar="NAME[:VARIABLE,…]",
-        help="Secret whose keys become environment variables; repeatable.",
+        metavar="NAME[:VARIABLE[:KEY],…]",
+        help="Secret whose keys become environment variables, all or these; never their values. "
+        "Repeatable.",
     ),
     click.option(
         "--toleration",
@@ -71,7 +76,9 @@ _ONE_STAGE = (
     click.option(
         "--gpu-label", help="Node label of --gpu-product; `gpu-type` on old clusters"
     ),
-    click.option("--deadline", help="Longest time from creation to end, such as 90m, 36h or 4d"),
+    click.option(
+        "--deadline", help="Longest time from creation to end, such as 90m or 4d; at most 14d"
+    ),
     click.option("--retries", type=int, help="Attempts after failures; evictions do not count"),
     click.option(
         "--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label of Job and pods."
@@ -100,8 +107,10 @@ def cluster_options(
 
     GPU options are for the stages that use GPUs; the others are for every stage.
 
+    What is malformed is noted in the result: the backend tells it with all other problems.
+
     Raises:
-        SettingsError: options that the backend cannot obey, and everything that is malformed.
+        SettingsError: options that the backend cannot obey.
     """
     if backend == "local":
         given = {**options, "name": name, "placement": file}
@@ -110,26 +119,31 @@ def cluster_options(
             raise SettingsError([text.replace("_", "-")], "the command line")
         return None
     from pipelines.backends import ClusterOptions
-    from pipelines.placement import PRP_PLACEMENTS, read_placements
+    from pipelines.placement import PRP_PLACEMENTS, read_sound_placements
+    from pipelines.placement_rules import namespace_problem
 
     found: list[str] = []
     placements = dict(PRP_PLACEMENTS)
     if file:
-        try:
-            placements = read_placements(file, placements)
-        except SettingsError as error:
-            found += [f"{file}: {problem}" for problem in error.problems]
+        placements, problems = read_sound_placements(file, placements)
+        found += [f"{file}: {problem}" for problem in problems]
     anywhere = {key: value for key, value in options.items() if key not in _GPU_OPTIONS}
     for stage, placement in placements.items():
         chosen = options if placement.gpus else anywhere
         placements[stage], problems = placed(placement, chosen)
         found += problems
+    if problem := namespace_problem(options["namespace"]):
+        found.append(f"--namespace: {problem}")
     roots = [p.volumes[0].path for p in placements.values() if p.volumes]
     if not roots:
         found.append("--pvc is missing: artifacts and state need a volume; give --pvc CLAIM:/path")
-    if found:
-        raise SettingsError(list(dict.fromkeys(found)), "the placement")
-    return ClusterOptions(placements, roots[0], options["namespace"], options["image_registry"])
+    return ClusterOptions(
+        placements,
+        roots[0] if roots else "",
+        options["namespace"],
+        options["image_registry"],
+        tuple(dict.fromkeys(found)),
+    )
 
 
 def placed(base: Placement, options: Mapping[str, Any]) -> tuple[Placement, list[str]]:
@@ -137,7 +151,7 @@ def placed(base: Placement, options: Mapping[str, Any]) -> tuple[Placement, list
 
     Unset options change nothing; malformed ones neither, so that the rest can be checked.
     """
-    from pipelines.placement import change
+    from pipelines.placement import change_sound
 
     found: list[str] = []
 
@@ -147,7 +161,8 @@ def placed(base: Placement, options: Mapping[str, Any]) -> tuple[Placement, list
             try:
                 made.append(parse(text))
             except ValueError as error:
-                found.append(f"--{option} {text}: {error}")
+                shown = text.partition("=")[0] if option == "secret" else text
+                found.append(f"--{option} {shown}: {error}")
         return made
 
     fields: dict[str, Any] = {
@@ -183,10 +198,15 @@ def placed(base: Placement, options: Mapping[str, Any]) -> tuple[Placement, list
         fields["deadline"] = deadline
     if "gpus" in fields:
         base = _per_gpu(base, fields["gpus"])
-    try:
-        return change(base, fields), found
-    except SettingsError as error:
-        return base, found + error.problems
+    changed, problems = change_sound(base, fields)
+    return changed, found + [_as_option(problem) for problem in problems]
+
+
+def _as_option(problem: str) -> str:
+    """A problem of a placement's field, told of the option that sets it."""
+    field, colon, text = problem.partition(":")
+    option = _OPTIONS.get(field, field).replace("_", "-")
+    return f"--{option}{colon}{text}"
 
 
 def _per_gpu(base: Placement, gpus: int) -> Placement:
@@ -233,11 +253,16 @@ def _volume(text: str) -> dict[str, Any]:
 
 
 def _secret(text: str) -> dict[str, Any]:
+    if "=" in text:  # somebody means a value: what follows is not repeated
+        raise ValueError(
+            "values never belong on the command line, only names: NAME, NAME:VARIABLE,… or "
+            "NAME:VARIABLE:KEY,…; put the value into the Secret with kubectl create secret"
+        )
     name, _, listed = text.partition(":")
-    parts = [part.partition("=") for part in listed.split(",") if part]
+    parts = [part.partition(":") for part in listed.split(",") if part]
     variables = {variable: key or variable for variable, _, key in parts}
     if not name:
-        raise ValueError("expected NAME, NAME:VARIABLE,… or NAME:VARIABLE=key,…")
+        raise ValueError("expected NAME, NAME:VARIABLE,… or NAME:VARIABLE:KEY,…")
     return {"name": name, "variables": variables}
 
 

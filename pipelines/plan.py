@@ -72,6 +72,16 @@ class Plan:
         Raises:
             SettingsError: with every unknown name, missing value, wrong type and bad value.
         """
+        if found := self.problems(given):
+            raise SettingsError(found, f"the parameters of {self.name}")
+        values = self._filled(given)
+        for step in self.steps:
+            settings = build(step.stage.settings, self._settings(step, values))
+            values |= {p: getattr(settings, name) for name, p in step.parameters.items()}
+        return {name: values[name] for name in self.parameters}
+
+    def problems(self, given: Mapping[str, Any]) -> list[str]:
+        """What `resolve` would refuse; empty when the values are fine."""
         found = [
             f"{name}: unknown parameter{closest(name, self.parameters)}"
             for name in given
@@ -82,16 +92,35 @@ class Plan:
             for name, value in given.items()
             if "{{$" in str(value)
         ]
-        values = {p.name: p.default for p in self.parameters.values() if not p.required}
-        values |= {name: value for name, value in given.items() if name in self.parameters}
+        values = self._filled(given)
         for step in self.steps:
             found += problems(step.stage.settings, self._settings(step, values))
-        if found:
-            raise SettingsError(list(dict.fromkeys(found)), f"the parameters of {self.name}")
-        for step in self.steps:
-            settings = build(step.stage.settings, self._settings(step, values))
-            values |= {p: getattr(settings, name) for name, p in step.parameters.items()}
-        return {name: values[name] for name in self.parameters}
+        return list(dict.fromkeys(found))
+
+    def sound_steps(self, given: Mapping[str, Any]) -> dict[str, Settings]:
+        """Task → settings, of the steps that nothing is wrong with."""
+        values = self._filled(given)
+        return {
+            step.task: self.settings(step, values)
+            for step in self.steps
+            if not problems(step.stage.settings, self._settings(step, values))
+        }
+
+    def resolve_checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """`resolve`, and a look at the outside world: extras, sources, services.
+
+        Where parameters are wrong, the steps that they leave alone are looked at all the same.
+
+        Raises:
+            ProblemsError: with every problem of both kinds.
+        """
+        wrong = self.problems(given)
+        outside = self._outside(self.sound_steps(given))
+        if wrong:
+            raise ProblemsError([*wrong, *outside], f"the parameters of {self.name}")
+        if outside:
+            raise ProblemsError(outside, f"what {self.name} needs")
+        return self.resolve(given)
 
     def run_places(self, given: Mapping[str, Any], folder: PurePath) -> dict[str, str]:
         """Unset parameters that get a place inside the run's folder."""
@@ -106,12 +135,8 @@ class Plan:
         built: Settings = build(step.stage.settings, self._settings(step, values))
         return built
 
-    def check(self, values: Mapping[str, Any]) -> None:
-        """Looks at the outside world: extras installed, sources present, services reachable.
-
-        Raises:
-            ProblemsError: with every problem of every step.
-        """
+    def _outside(self, settings: Mapping[str, Settings]) -> list[str | TrainyardError]:
+        """What the steps of the given tasks would not find."""
         found: list[str | TrainyardError] = []
         for image in dict.fromkeys(step.image for step in self.steps):
             absent = [m for m in REQUIRED_MODULES.get(image, ()) if not _importable(m)]
@@ -121,10 +146,13 @@ class Plan:
                 )
         if not found:
             for step in self.steps:
-                found += step.stage.check(self.settings(step, values))
-        if found:
-            distinct = {str(problem): problem for problem in found}
-            raise ProblemsError(list(distinct.values()), f"what {self.name} needs")
+                if step.task in settings:
+                    found += step.stage.check(settings[step.task])
+        return list({str(problem): problem for problem in found}.values())
+
+    def _filled(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        values = {p.name: p.default for p in self.parameters.values() if not p.required}
+        return values | {name: value for name, value in given.items() if name in self.parameters}
 
     @staticmethod
     def _settings(step: Step, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,11 +22,14 @@ class ClusterOptions:
     placements: Mapping[str, Placement]
     """By stage."""
     root: str
-    """Folder on a volume that every step mounts; artifacts and state lie below it."""
+    """Folder on a volume that every step mounts; artifacts and state lie below it. '' where no
+    volume was given, which is one of `problems`."""
     namespace: str = ""
     """'' for the kubeconfig's."""
     registry: str = ""
     """Prefix of the images; '' for the default."""
+    problems: tuple[str, ...] = ()
+    """What is wrong with the options, to be told with everything else."""
 
 
 @dataclass(frozen=True)

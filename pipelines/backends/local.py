@@ -69,8 +69,8 @@ class LocalBackend:
         given = {**folder.record["given"], **request.values}
         described = plan.read(catalog.load(request.pipeline))
         with _in_directory(folder.record["cwd"]):
-            values = described.resolve({**given, **described.run_places(given, folder.path)})
-            described.check(values)
+            places = described.run_places(given, folder.path)
+            values = described.resolve_checked({**given, **places})
         steps = [step.stage.name for step in described.steps]
         folder.record.update(given=given, parameters=values, plan=steps)
         return folder

@@ -11,11 +11,18 @@ from typing import Any
 
 from components.core.errors import InputError, SettingsError, TrainyardError
 from pipelines import catalog, job_rules, plan
-from pipelines.backends import ClusterOptions, Request
+from pipelines.backends import Request
 from pipelines.backends._cluster import Cluster, Document, ForbiddenError
 from pipelines.backends._job_follow import Follower, JobEnd, job_end
 from pipelines.backends._job_submit import submit
-from pipelines.job_pipelines import JobPipeline, pipeline_jobs, run_folder
+from pipelines.job_pipelines import (
+    JobPipeline,
+    pipeline_jobs,
+    place_problems,
+    run_folder,
+    step_jobs,
+)
+from pipelines.jobs import stage_documents
 from pipelines.quantities import dns_label, is_dns_label
 
 
@@ -77,25 +84,33 @@ def _rendered(request: Request) -> JobPipeline:
     options = request.cluster
     if options is None:
         raise SettingsError(["the volume is missing; give --pvc CLAIM:/path"], "the command line")
-    name = _run_name(request)
+    found = [*_name_problems(request), *options.problems]
+    name = request.name if is_dns_label(request.name) else _new_name(request.pipeline)
     described = plan.read(catalog.load(request.pipeline))
-    folder = run_folder(options.root, name)
-    places = described.run_places(request.values, folder)
-    rendered = pipeline_jobs(
-        described,
-        described.resolve({**request.values, **places}),
-        options.placements,
-        name,
-        options.root,
-        state_dir=str(request.state_dir or ""),
-        namespace=options.namespace,
-        registry=options.registry,
-    )
-    _check(rendered, options)
+    folder = run_folder(options.root or "/", name)
+    given = {**request.values, **described.run_places(request.values, folder)}
+    found += described.problems(given)
+    where: dict[str, Any] = {
+        "placements": options.placements,
+        "run": name,
+        "root": options.root or "/",
+        "state_dir": str(request.state_dir or ""),
+        "namespace": options.namespace,
+        "registry": options.registry,
+    }
+    jobs = step_jobs(described, given, **where)
+    if options.root:  # without a volume, no place is right
+        found += place_problems(jobs)
+        findings = job_rules.check(d for job in jobs.values() for d in stage_documents(job))
+        found += job_rules.errors(findings)
+    if found:
+        raise SettingsError(list(dict.fromkeys(found)), "the run")
+    rendered = pipeline_jobs(described, described.resolve(given), **where)
+    _check(rendered)
     return rendered
 
 
-def _run_name(request: Request) -> str:
+def _name_problems(request: Request) -> list[str]:
     found = []
     if request.output is not None:
         found.append("--output: results lie on the volume, under runs/<name>; give --name instead")
@@ -105,13 +120,14 @@ def _run_name(request: Request) -> str:
         found.append(
             f"--name {request.name!r}: accepted are at most 63 of a-z, 0-9 and inner dashes"
         )
-    if found:
-        raise SettingsError(found, "the command line")
-    stamp = f"{datetime.now():%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
-    return request.name or dns_label(f"{request.pipeline}-{stamp}")
+    return found
 
 
-def _check(rendered: JobPipeline, options: ClusterOptions) -> None:
+def _new_name(pipeline: str) -> str:
+    return dns_label(f"{pipeline}-{datetime.now():%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}")
+
+
+def _check(rendered: JobPipeline) -> None:
     findings = job_rules.check(rendered.documents())
     for warning in job_rules.warnings(findings):
         _say(warning)

@@ -161,3 +161,104 @@ def test_the_same_run_is_rendered_alike_every_time(tmp_path: Path) -> None:
     words = [*PIPELINE, "--pvc", "clips:/data"]
     texts = {run(tmp_path, *words, PYTHONHASHSEED=str(seed)).stdout for seed in range(4)}
     assert len(texts) == 1
+
+
+def test_what_kubernetes_would_refuse_is_refused_here_all_at_once(tmp_path: Path) -> None:
+    done = run(
+        tmp_path, "job", "train_video", "processes=8", "--gpus", "4", "--retries", "-2",
+        "--pvc", "Work_X:/data", "--namespace", "Bad NS", "--secret", "Data_Base",
+        "--secret", "s:KEY=hunter2", "--image-pull-secret", "my registry", "--label", "a b=c",
+        "--label", "trainyard/run=mine", "--label", "app.kubernetes.io/name=mine",
+        "--gpu-product", "", "--deadline", "400d", "--input", "frames=", "--input", "split=/data/s",
+        "--input", "split=/data/t", "--output", "model=/data/s/model", "--state-dir", "/data/s/x",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    for expected in (
+        "--retries: -2 is refused; accepted are 0 (a failure is final) to 100",
+        "--pvc: claim 'Work_X' is no name in Kubernetes; accepted are a-z",
+        "--namespace: 'Bad NS' is no name of a namespace; accepted are at most 63",
+        "--secret: 'Data_Base' is no name of a Secret",
+        "--secret s:KEY: values never belong on the command line",
+        "--image-pull-secret: 'my registry' is no name of a Secret",
+        "--label: 'a b' is no key of a label",
+        "--label: trainyard/run is set by trainyard",
+        "--label: app.kubernetes.io/name is set by trainyard",
+        "--gpu-product: '' is no GPU model",
+        "--deadline: 34560000 seconds is refused; accepted are up to 14d",
+        "--input frames=: expected NAME=PATH",
+        "--input split: given twice (/data/s and /data/t)",
+    ):
+        assert expected in done.stderr, expected
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--output", "model=/data/frames"], "output model: /data/frames is also input frames"),
+        (["--output", "model=/data/split/m/"], "/data/split/m/ lies inside input split (/data/spl"),
+        (["--output", "model=/data"], "output model: /data holds input frames (/data/frames)"),
+        (["--output", "model=/data/model", "--state-dir", "/data/model"],
+         "state directory: /data/model is also output model"),
+        (["--output", "model=/data/model", "--state-dir", "/data/frames/s"],
+         "state directory: /data/frames/s lies inside input frames"),
+        (["--output", "model=/data/state/model"], "lies inside the state directory /data/state"),
+        (["--output", "model=/data/m", "pretrained=/data/m"], "model: /data/m is also pretrained"),
+        (["--output", "model=/data/m", "device=cpu"], "device: cpu, but the Job gets 4 GPUs, wh"),
+        (["--output", "model=/data/m", "device=cuda", "--gpus", "0"], "but the Job gets no GPU"),
+        (["--output", "model=/data/m", "processes=8"], "processes: 8, but the Job gets 4 GPUs"),
+        (["--output", "model=/data/m", "--gpus", "17"], "17 GPUs, but no node has more than 16"),
+    ],
+)  # fmt: skip
+def test_places_and_settings_that_contradict_one_another(
+    tmp_path: Path, words: list[str], message: str
+) -> None:
+    done = run(tmp_path, *TRAIN[:-2], *words)
+    assert done.returncode == 2, done.stdout
+    assert message in done.stderr
+
+
+def test_many_gpus_are_doubted(tmp_path: Path) -> None:
+    done = run(tmp_path, *TRAIN, "--gpus", "9")
+    assert done.returncode == 0, done.stderr
+    assert "warning: " in done.stderr
+    assert "few nodes have more than 8" in done.stderr
+
+
+def test_everything_wrong_with_a_run_on_a_cluster_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "placement.yaml").write_text(
+        "all: {tolerations: {key: reserved}}\ntrain: {gpus: 2}\ntrain_video: {gpu: 2}\n"
+    )
+    words = ["run", "low_resolution_actions", "--backend", "prp", "--dry-run", "epocs=3"]
+    done = run(tmp_path, *words, "--name", "A_b", "--placement", "placement.yaml")
+    assert done.returncode == 2
+    for expected in (
+        "--pvc is missing",
+        "epocs: unknown parameter; did you mean 'epochs'?",
+        "source: required but not given",
+        "--name 'A_b'",
+        "train: unknown stage",
+        "train_video.gpu: unknown field; did you mean 'gpus'?",
+        "all.tolerations: got {'key': 'reserved'}; write it like tolerations: [{key: ",
+    ):
+        assert done.stderr.count(expected) == 1, expected
+    assert done.stderr.count("tolerations: got") == 1
+
+
+def test_places_are_checked_beside_wrong_parameters(tmp_path: Path) -> None:
+    done = run(tmp_path, *PIPELINE, "--pvc", "c:/elsewhere", "epochs=abc")
+    assert "epochs: " in done.stderr
+    assert "source: /data/tinyvirat is not on a mounted" in done.stderr
+    assert done.returncode == 2
+
+
+def test_a_local_run_tells_a_missing_source_beside_wrong_parameters(tmp_path: Path) -> None:
+    words = ["run", "low_resolution_actions", "source=/nope", "epochs=abc", "foo=1", "--dry-run"]
+    done = run(tmp_path, *words)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    for expected in ("foo: unknown parameter", "epochs: ", "/nope"):
+        assert expected in done.stderr, expected
+    done = run(tmp_path, "run", "low_resolution_actions", "source=/nope", "--dry-run")
+    assert done.returncode == 3  # nothing but the input is wrong

@@ -153,7 +153,7 @@ def test_options_change_a_placement() -> None:
         {
             "cpu": "3",
             "volumes": ("clips", "models:/models:ro"),
-            "secrets": ("trainyard-s3", "database:PGUSER,PGPASSWORD=password"),
+            "secrets": ("trainyard-s3", "database:PGUSER,PGPASSWORD:password"),
             "tolerations": ("reserved:NoSchedule", "kind=gpu"),
             "labels": ("team=vision",),
             "deadline": "90m",
