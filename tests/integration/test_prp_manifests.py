@@ -177,7 +177,7 @@ def test_printed_jobs_of_every_stage_are_valid(tmp_path: Path) -> None:
         stage = plan.load_stage(name)
         words = [f"--input={key}=/data/{key}" for key in stage.inputs]
         words += [f"--output={key}=/data/{key}" for key in stage.outputs]
-        settings = ["source=/data/clips"] if name == "dataset_sync" else []
+        settings = ["source=/data/source"] if name == "dataset_sync" else []
         done = run(
             tmp_path, "job", name, *settings, *words, "--pvc", "clips:/data", "--namespace", "x",
             "--secret", "all", "--toleration", "gpu=a40:NoSchedule", "--gpu-product", "NVIDIA-A40",
