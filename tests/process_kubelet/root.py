@@ -73,6 +73,9 @@ def enter_root(request: dict[str, Any]) -> None:
         # The overlay has this machine's symbolic links (/var/run), so they resolve alike.
         target = root / os.path.realpath(volume["target"])[1:]
         bind(Path(volume["source"]), target, volume["read_only"])
+    for place in code():
+        if not (root / place.relative_to("/")).exists():  # it lies below /tmp or a volume
+            bind(place, root / place.relative_to("/"), read_only=True)
     (root / request["folder"][1:]).mkdir(parents=True, exist_ok=True)
     if request["read_only"]:
         volumes = [volume["target"] for volume in request["mounts"]]
@@ -92,6 +95,13 @@ def own_file_systems() -> list[Path]:
     mounts = [(line.split()[4], line.partition(" - ")[2].split()[0]) for line in lines]
     paths = [Path(path) for path, kind in mounts if kind not in NOT_FILES and path != "/"]
     return [p for p in paths if p.parts[1] not in ("proc", "sys", "dev", "tmp") and p.exists()]
+
+
+def code() -> list[Path]:
+    """This interpreter, its packages, this checkout, and the sample data beside it, outer first."""
+    checkout = Path(__file__).resolve().parents[2]
+    places = [Path(sys.base_prefix), Path(sys.prefix), checkout, checkout.parent / "shared"]
+    return sorted((place for place in places if place.exists()), key=lambda place: len(place.parts))
 
 
 def open_to_all(root: Path) -> None:
