@@ -16,7 +16,7 @@ from components.core.models.resized_i3d import ResizedI3D
 from components.core.training.fit import resolve_device, resolve_precision
 from components.core.training.launch import process_problems
 from components.core.training.options import milestone_problems
-from components.core.training.views import swap_pairs
+from components.core.training.views import mirrored_names, swap_pairs
 from components.train_video.stage import TrainSettings
 
 
@@ -154,6 +154,14 @@ def _remarks(settings: TrainSettings, reader: FrameReader, parts: Parts) -> list
         remarks.append(
             f"no training clip of class {absent}: what the network says of it will mean nothing"
         )
+    classes = reader.index.classes
+    given = swap_pairs(settings.flip_pairs, classes)
+    for left, right in mirrored_names(classes) if settings.flip else ():
+        if classes.index(left) not in given:
+            remarks.append(
+                f"flip: mirrored clips of {left!r} keep that label; to exchange it use "
+                f"flip_pairs: [{left}={right}]"
+            )
     on_gpu = resolve_device(settings.device).type == "cuda"
     if settings.deterministic and on_gpu and settings.network not in ("i3d", "trilinear"):
         remarks.append(

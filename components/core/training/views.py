@@ -97,3 +97,13 @@ def swap_pairs(pairs: Sequence[str], classes: Sequence[str]) -> dict[int, int]:
     if problems:
         raise ValueError("; ".join(problems))
     return swaps
+
+
+def mirrored_names(classes: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of classes whose names differ in left and right only; mirroring may exchange them."""
+    pairs = []
+    for name in classes:
+        other = name.replace("left", "right").replace("Left", "Right").replace("LEFT", "RIGHT")
+        if other != name and other in classes:
+            pairs.append((name, other))
+    return pairs

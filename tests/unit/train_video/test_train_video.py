@@ -20,7 +20,8 @@ from components.core.errors import ProblemsError, SettingsError
 from components.core.models.bundle import load_network
 from components.core.settings import build
 from components.core.training.clips import ClipExamples, network_input
-from components.core.training.views import Window
+from components.core.training.views import Window, mirrored_names
+from components.train_video.checks import check_inputs
 from components.train_video.stage import STAGE, TrainSettings
 
 CLASSES = ["down", "left", "right"]
@@ -262,3 +263,22 @@ def test_a_second_run_reuses_the_result(
     assert "already done" in out
     assert "train_loss" not in out
     assert json.loads((tmp_path / "model" / "model.json").read_text())["schema_version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [({}, 0), ({"flip": True}, 1), ({"flip": True, "flip_pairs": ["left=right"]}, 0)],
+)
+def test_it_is_said_which_labels_mirrored_clips_keep(
+    settings: dict[str, Any], told: int, tmp_path: Path
+) -> None:
+    labels = [[name] for name in CLASSES] * 2
+    inputs = write(tmp_path, labels, ["train"] * 3 + ["val"] * 3)
+    made = build(TrainSettings, {**TINY, "batch_size": 3, **settings})
+    parts = check_inputs(made, FrameReader(inputs["frames"]), Split.load(inputs["split"]))
+    assert ["flip_pairs: [left=right]" in remark for remark in parts.remarks] == [True] * told
+
+
+def test_names_that_differ_in_left_and_right_are_pairs() -> None:
+    classes = ["vehicle_turning_left", "vehicle_turning_right", "leftover", "Lying", "Left hand"]
+    assert mirrored_names(classes) == [("vehicle_turning_left", "vehicle_turning_right")]
