@@ -31,7 +31,7 @@ class SyncSettings(Settings):
 
     source: str = Field(
         min_length=1,
-        description="Folder or s3://bucket/prefix: one folder of clips per class, or as layout says",
+        description="Folder or s3://bucket/prefix: a folder of clips per class, or as layout says",
     )
     layout: Literal["folders", "tinyvirat"] = Field(
         "folders",
