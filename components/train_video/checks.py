@@ -15,7 +15,6 @@ from components.core.models.i3d import ENDPOINTS, SMALL
 from components.core.models.resized_i3d import ResizedI3D
 from components.core.training.fit import resolve_device, resolve_precision
 from components.core.training.launch import process_problems
-from components.core.training.options import milestone_problems
 from components.core.training.views import mirrored_names, swap_pairs
 from components.train_video.stage import TrainSettings
 
@@ -48,9 +47,6 @@ def check_inputs(settings: TrainSettings, reader: FrameReader, split: Split) -> 
         swap_pairs(settings.flip_pairs, reader.index.classes)
     except ValueError as error:
         problems.append(f"flip_pairs: {error}")
-    problems += milestone_problems(
-        settings.schedule, settings.milestones, settings.milestone_unit, settings.epochs
-    )
     problems += _machine_problems(settings)
     shares = settings.processes, settings.device, settings.batch_size, len(parts.train)
     problems += process_problems(*shares)

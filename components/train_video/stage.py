@@ -16,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from components.core.errors import InputError, TrainyardError
 from components.core.settings import CONTENT, RUNTIME, Settings
 from components.core.stage import Job, Stage
+from components.core.training.options import milestone_problems
 
 
 class TrainSettings(Settings):
@@ -204,9 +205,9 @@ class TrainSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        problems = []
-        if self.schedule == "multistep" and not self.milestones:
-            problems.append("milestones: schedule multistep needs them, for example [15, 25]")
+        problems = milestone_problems(
+            self.schedule, self.milestones, self.milestone_unit, self.epochs
+        )
         if self.flip_pairs and not self.flip:
             problems.append("flip_pairs: they have no effect without flip: true")
         if self.freeze and not self.pretrained:

@@ -250,7 +250,10 @@ def test_settings_are_checked_together() -> None:
         build(TrainSettings, {"flip": True, "flip_pairs": ["ab"]})
     with pytest.raises(SettingsError, match=r"(?s)optimizer.*'adamw', 'adam' or 'sgd'"):
         build(TrainSettings, {"optimizer": "lion"})
-    assert build(TrainSettings, {"milestones": [2.0, 3.5]}).milestones == [2, 3.5]
+    assert build(TrainSettings, {"schedule": "multistep", "milestones": [2.0, 3.5]}).milestones == [
+        2,
+        3.5,
+    ]
 
 
 def test_a_second_run_reuses_the_result(
