@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from components.core.training.history import best_epoch, exhausted
-from components.core.training.options import FitOptions
+from components.core.training.options import FitOptions, milestone_problems
 from components.core.training.plan import BatchPlan, share_problems
 from components.core.training.schedule import learning_rate
 from components.core.training.seeds import generator, seed_all
@@ -151,3 +152,24 @@ def test_early_stopping_waits_for_as_many_epochs_as_told() -> None:
     assert not exhausted(history, 10, 0, "val_macro_f1")
     assert exhausted(history, 4, 0, "val_macro_f1")
     assert not exhausted([], 4, 1, "val_macro_f1")
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (("cosine", [5], "epoch", 30), "have no effect with schedule 'cosine'"),
+        (("multistep", [], "epoch", 30), "schedule multistep needs them"),
+        (("multistep", [8, 4, 4], "step", 2), r"\[8, 4, 4\] must be above 0.*use \[4, 8\]"),
+        (("multistep", [0, 4], "epoch", 30), r"\[0, 4\] must be above 0.*use \[4\]"),
+        (("multistep", [4, 30, 40], "epoch", 30), r"\[30, 40\] would never.*below 30, more epochs"),
+    ],
+)
+def test_milestones_without_effect_are_refused(given: Any, text: str) -> None:
+    (problem,) = milestone_problems(*given)
+    assert re.search(text, problem)
+
+
+def test_milestones_that_count_steps_may_be_more_than_the_epochs() -> None:
+    assert milestone_problems("multistep", [300, 1000], "step", 30) == []
+    assert milestone_problems("multistep", [15, 25], "epoch", 30) == []
+    assert milestone_problems("constant", [], "epoch", 30) == []
