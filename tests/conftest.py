@@ -1,6 +1,7 @@
 """Fixtures that every test may use: sample data and real servers."""
 
 import os
+import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -11,6 +12,10 @@ from kubernetes_cluster import Cluster, ClusterAbsentError, running_cluster
 from servers import MinioAbsentError, S3Server, absent, running_minio
 
 ROOT = Path(__file__).resolve().parent.parent
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in the background so, and the programs under test would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

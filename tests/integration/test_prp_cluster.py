@@ -55,7 +55,8 @@ class Space:
         return trainyard_process.start(self.home, *words, **self.environment)
 
     def said(self) -> str:
-        return (self.home / "output.txt").read_text(encoding="utf-8")
+        path = self.home / "output.txt"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
 
     def get(self, path: str) -> Any:
         return self.cluster.api.find(path.replace("NS", f"namespaces/{self.name}"))
