@@ -74,8 +74,9 @@ def enter_root(request: dict[str, Any]) -> None:
         target = root / os.path.realpath(volume["target"])[1:]
         bind(Path(volume["source"]), target, volume["read_only"])
     for place in code():
-        if not (root / place.relative_to("/")).exists():  # it lies below /tmp or a volume
-            bind(place, root / place.relative_to("/"), read_only=True)
+        seen = root / place.relative_to("/")
+        if not seen.exists() or not any(seen.iterdir()):  # it lies below /tmp or a volume
+            bind(place, seen, read_only=True)
     (root / request["folder"][1:]).mkdir(parents=True, exist_ok=True)
     if request["read_only"]:
         volumes = [volume["target"] for volume in request["mounts"]]
