@@ -32,13 +32,7 @@ def require(name: str) -> str:
     Raises:
         SettingsError: there is no such pipeline.
     """
-    known = names()
-    if name.replace("-", "_") in known:
-        return name.replace("-", "_")
-    hint = closest(name, known)
-    raise SettingsError(
-        [f"unknown pipeline {name!r}{hint} (known: {', '.join(known)})"], "PIPELINE"
-    )
+    return _known(name, names(), "pipeline")
 
 
 def load(name: str) -> Any:
@@ -62,11 +56,15 @@ def require_stage(name: str) -> str:
     Raises:
         SettingsError: there is no such stage.
     """
-    known = stages()
-    if name.replace("-", "_") in known:
-        return name.replace("-", "_")
+    return _known(name, stages(), "stage")
+
+
+def _known(name: str, known: list[str], kind: str) -> str:
+    if (plain := name.replace("-", "_")) in known:
+        return plain
     hint = closest(name, known)
-    raise SettingsError([f"unknown stage {name!r}{hint} (known: {', '.join(known)})"], "STAGE")
+    listed = ", ".join(known)
+    raise SettingsError([f"unknown {kind} {name!r}{hint} (known: {listed})"], kind.upper())
 
 
 def _is_stage(path: Path) -> bool:

@@ -103,7 +103,8 @@ class _Wanted:
             SettingsError: with everything that is wrong with settings, places and placement.
         """
         from pipelines import job_rules
-        from pipelines.jobs import StageJob, device_problems, path_problems, stage_documents
+        from pipelines.job_places import device_problems, path_problems
+        from pipelines.jobs import StageJob, stage_documents
         from pipelines.placement_rules import namespace_problem
 
         placement = self._placement()

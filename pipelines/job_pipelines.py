@@ -15,16 +15,15 @@ from typing import Any
 from components.core.errors import SettingsError
 from components.core.images import image
 from components.core.state import digest
+from pipelines.job_places import device_problems, path_problems
 from pipelines.jobs import (
     CONFIG_FOLDER,
     CONTENT_ANNOTATION,
     Document,
     StageJob,
     config_map,
-    device_problems,
     job_document,
     metadata,
-    path_problems,
     pod_spec,
     run_labels,
     stage_documents,

@@ -18,7 +18,15 @@ S = TypeVar("S", bound="Settings")
 RUNTIME: dict[str, Any] = {"runtime": True}
 """`json_schema_extra` of a field that changes how fast a stage works, never its result."""
 
-CONTENT: dict[str, Any] = {"content": True}
+READ, WRITTEN = "read", "written"
+
+PLACE: dict[str, Any] = {"place": READ}
+"""`json_schema_extra` of a field that names a file, folder or bucket to read from."""
+
+WRITTEN_PLACE: dict[str, Any] = {"place": WRITTEN}
+"""`json_schema_extra` of a field that names a folder or bucket to write into."""
+
+CONTENT: dict[str, Any] = {**PLACE, "content": True}
 """`json_schema_extra` of a field that names a file or bundle: its content counts, not its name."""
 
 
@@ -46,6 +54,12 @@ def is_content(field: FieldInfo) -> bool:
     """Whether a settings field names a file whose content determines the result."""
     extra = field.json_schema_extra
     return isinstance(extra, dict) and bool(extra.get("content"))
+
+
+def place_kind(field: FieldInfo) -> str:
+    """READ or WRITTEN for a settings field that names a place; '' for any other."""
+    extra = field.json_schema_extra
+    return str(extra.get("place", "")) if isinstance(extra, dict) else ""
 
 
 def build(cls: type[S], values: Mapping[str, Any], where: str = "settings") -> S:

@@ -12,7 +12,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from components.core.errors import InputError, TrainyardError
-from components.core.settings import RUNTIME, Settings
+from components.core.settings import PLACE, RUNTIME, Settings
 from components.core.stage import Job, Stage
 
 # fmt: off
@@ -32,6 +32,7 @@ class SyncSettings(Settings):
     source: str = Field(
         min_length=1,
         description="Folder or s3://bucket/prefix: a folder of clips per class, or as layout says",
+        json_schema_extra=PLACE,
     )
     layout: Literal["folders", "tinyvirat"] = Field(
         "folders",
@@ -53,12 +54,14 @@ class SyncSettings(Settings):
         "",
         description="CSV file (path or s3://bucket/key) with the columns clip (<folder>/<file>) "
         "and group; clips of one group, such as one recording, are never split apart",
+        json_schema_extra=PLACE,
     )
     segments: str = Field(
         "",
         description="CSV file (path or s3://bucket/key) with the columns clip, start, end "
         "(seconds) and label; clips named there have the labels of their segments, not of their "
         "folder",
+        json_schema_extra=PLACE,
     )
     frame_rate: float = Field(
         30.0,

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from components.core.errors import TrainyardError
-from components.core.settings import Settings
+from components.core.settings import WRITTEN_PLACE, Settings
 from components.core.stage import Job, Stage
 
 
@@ -24,6 +24,7 @@ class PublishSettings(Settings):
     repository: str = Field(
         "",
         description="Model repository: a folder or s3://bucket/prefix; '' makes one in the output",
+        json_schema_extra=WRITTEN_PLACE,
     )
     keep_versions: int = Field(
         0, ge=0, description="Newest versions to keep, older ones are removed; 0 keeps all"

@@ -9,7 +9,8 @@ import yaml
 from components import __version__
 from components.split_clips.stage import STAGE as SPLIT
 from components.train_video.stage import STAGE as TRAIN
-from pipelines.jobs import StageJob, as_yaml, path_problems, stage_documents
+from pipelines.job_places import path_problems
+from pipelines.jobs import StageJob, as_yaml, stage_documents
 from pipelines.placement import Placement, SecretVariables, Toleration, Volume
 from pipelines.quantities import dns_label, is_dns_label, quantity
 
