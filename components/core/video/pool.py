@@ -13,6 +13,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any, Generic, TypeVar
@@ -83,7 +84,7 @@ class WorkerPool(Generic[T, R]):
 
         Raises:
             OSError: raised by a task.
-        TrainyardError: the workers do not start.
+            TrainyardError: the workers do not start.
         """
         waiting = deque(range(len(tasks)))
         self._results.clear()
@@ -113,7 +114,8 @@ class WorkerPool(Generic[T, R]):
             env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
         )
         theirs.close()
-        ours.send(self._function)
+        with suppress(ConnectionError):  # it died at once; _collect finds out
+            ours.send(self._function)
         return _Worker(process, ours)
 
     def _hand_out(self, tasks: Sequence[T], waiting: deque[int], limit: int) -> None:
