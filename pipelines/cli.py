@@ -13,6 +13,7 @@ from components.core.errors import SettingsError, TrainyardError
 from pipelines import backends, catalog
 from pipelines.job_command import job_command
 from pipelines.placement_options import cluster_options, shared_options
+from pipelines.run_commands import cancel, follow, status
 
 EXIT_CODES = """
 \b
@@ -196,6 +197,9 @@ def logs(files: tuple[str, ...], output: Path | None) -> None:
 
 
 main.add_command(job_command)
+main.add_command(status)
+main.add_command(follow)
+main.add_command(cancel)
 
 
 @main.command()

@@ -13,13 +13,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kfp import kubernetes
+from pydantic import Field
 
 from components.core.errors import SettingsError
-from components.core.settings import closest, read_file
+from components.core.settings import Settings, closest, read_file
 from pipelines import placement_rules
 
 S3_SECRET = "trainyard-s3"
 S3_VARIABLES = ("TRAINYARD_S3_ENDPOINT", "TRAINYARD_S3_ACCESS_KEY", "TRAINYARD_S3_SECRET_KEY")
+POSTGRES_SECRET = "trainyard-postgres"
+MONGODB_SECRET = "trainyard-mongodb"
+WEBHOOK_SECRET = "trainyard-webhook"
+KUBEFLOW_SECRET = "trainyard-kubeflow"
+"""Secrets by service; their keys are the environment variables that the code reads."""
+
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
 """Node label that names the GPU model; clusters of long ago have `gpu-type` instead."""
@@ -78,6 +86,8 @@ class Placement:
     gpu_products: tuple[str, ...] = ()
     """GPU models that will do; empty for any."""
     gpu_label: str = GPU_PRODUCT_LABEL
+    nodes: int = 1
+    """Pods that train together, each with `gpus` GPUs."""
     shared_memory: str = ""
     """Size of /dev/shm, which data loader processes hand their batches through; part of memory."""
     ephemeral_storage: str = ""
@@ -92,6 +102,10 @@ class Placement:
     deadline: int = 0
     """Seconds after which the step is ended; 0 for no limit."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    queue: str = ""
+    """Kueue's LocalQueue that admits the pods; '' for none."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Further variables with plain values."""
     image_pull_secrets: tuple[str, ...] = ()
     s3: bool = False
     """Gets the object store's endpoint and credentials from the Secret `trainyard-s3`."""
@@ -255,18 +269,55 @@ def _described(problem: Any) -> str:
     return f"{name}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}"
 
 
-def place(task: Any, placement: Placement) -> Any:
+class GpuChoice(Settings):
+    """Pipeline parameters that say where the GPU steps run: whoever fills in the Kubeflow form
+    chooses. They are the steps' placement, never their settings; the embedded runner takes what
+    the machine has."""
+
+    gpus: int = Field(1, ge=0, description="On Kubeflow: GPUs of each step that trains; 0 for none")
+    gpu_type: str = Field(
+        "nvidia.com/gpu",
+        min_length=1,
+        description="On Kubeflow: GPU resource of those steps: nvidia.com/gpu, or a MIG profile "
+        "such as nvidia.com/mig-1g.10gb",
+    )
+    node_selector: dict[str, str] = Field(
+        {},
+        description="On Kubeflow: labels that the nodes of those steps must have, such as "
+        '{"nvidia.com/gpu.product": "NVIDIA-A10"}',
+    )
+
+
+GPU_PARAMETERS = tuple(GpuChoice.model_fields)
+
+
+def place(task: Any, placement: Placement, chosen: Mapping[str, Any] | None = None) -> Any:
     """Applies a placement to a KFP task and returns the task.
 
     kfp-kubernetes 2.17 can ask neither for ephemeral storage nor for read-only volumes.
+
+    Args:
+        task: the KFP task.
+        placement: what it asks for.
+        chosen: pipeline parameters by the names of GPU_PARAMETERS; used where `placement` asks
+            for GPUs.
 
     Raises:
         ValueError: a secret without variables.
     """
     task.set_cpu_request(placement.cpu).set_cpu_limit(placement.cpu)
     task.set_memory_request(placement.memory).set_memory_limit(placement.memory)
-    if placement.gpus:
+    if placement.gpus and chosen:
+        task.set_accelerator_type(chosen["gpu_type"]).set_accelerator_limit(chosen["gpus"])
+        # kfp 2.17 hands parameters of resources no further than the outermost group of tasks
+        task._channel_inputs += [chosen["gpu_type"], chosen["gpus"]]
+        kubernetes.add_node_selector_json(task, chosen["node_selector"])
+    elif placement.gpus:
         task.set_accelerator_type(placement.gpu_type).set_accelerator_limit(placement.gpus)
+    for variable, value in placement.environment.items():
+        task.set_env_variable(variable, value)
+    if placement.queue:
+        kubernetes.add_pod_label(task, QUEUE_LABEL, placement.queue)
     if placement.retries:
         task.set_retry(placement.retries, backoff_duration="60s", backoff_factor=2)
     task.set_caching_options(placement.cached)

@@ -142,7 +142,7 @@ def cluster_options(
         roots[0] if roots else "",
         options["namespace"],
         options["image_registry"],
-        tuple(dict.fromkeys(found)),
+        problems=tuple(dict.fromkeys(found)),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from components.core.errors import ProblemsError, SettingsError, TrainyardError
 from components.core.settings import Settings, build, closest, problems
 from components.core.stage import Stage
+from pipelines.placement import GPU_PARAMETERS, GpuChoice
 
 _SHOWN_ONLY = ("system.Metrics", "system.ClassificationMetrics")
 """Artifact types that Kubeflow keeps as metadata; no file is written for them."""
@@ -78,6 +79,7 @@ class Plan:
         for step in self.steps:
             settings = build(step.stage.settings, self._settings(step, values))
             values |= {p: getattr(settings, name) for name, p in step.parameters.items()}
+        values |= vars(build(GpuChoice, self._gpu_choice(values)))
         return {name: values[name] for name in self.parameters}
 
     def problems(self, given: Mapping[str, Any]) -> list[str]:
@@ -95,6 +97,7 @@ class Plan:
         values = self._filled(given)
         for step in self.steps:
             found += problems(step.stage.settings, self._settings(step, values))
+        found += problems(GpuChoice, self._gpu_choice(values))
         return list(dict.fromkeys(found))
 
     def sound_steps(self, given: Mapping[str, Any]) -> dict[str, Settings]:
@@ -134,6 +137,9 @@ class Plan:
         """A step's validated settings for the given parameter values."""
         built: Settings = build(step.stage.settings, self._settings(step, values))
         return built
+
+    def _gpu_choice(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: values[name] for name in GPU_PARAMETERS if name in values}
 
     def _outside(self, settings: Mapping[str, Settings]) -> list[str | TrainyardError]:
         """What the steps of the given tasks would not find."""
@@ -235,12 +241,12 @@ def _step(
         parameters={
             name: source["componentInputParameter"]
             for name, source in inputs.items()
-            if "componentInputParameter" in source
+            if name in stage.settings.model_fields and "componentInputParameter" in source
         },
         constants={
             name: source["runtimeValue"]["constant"]
             for name, source in inputs.items()
-            if "runtimeValue" in source
+            if name in stage.settings.model_fields and "runtimeValue" in source
         },
         artifacts={
             name: (source["producerTask"], source["outputArtifactKey"])

@@ -6,7 +6,7 @@ import os
 
 from components import __version__
 
-IMAGES = ("data", "torch")
+IMAGES = ("data", "torch", "tensorflow", "tao")
 """One image per runtime; each has a folder `images/<name>` with a Dockerfile."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import typing
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,8 @@ from components.train_video.component import train_video
 from components.train_video.stage import STAGE as TRAIN
 from components.triton_publish.component import triton_publish
 from components.triton_publish.stage import STAGE as PUBLISH
-from pipelines.placement import PLACEMENTS, place
+from pipelines import building
+from pipelines.placement import GPU_PARAMETERS, GpuChoice
 
 STAGES = (SYNC, SPLIT, EXTRACT, TRAIN, EVALUATE, PUBLISH)
 COMPONENTS = {
@@ -56,7 +58,8 @@ def video_pipeline(name: str, title: str, summary: str, defaults: Mapping[str, A
 
         def step(stage: Any, **inputs: Any) -> Any:
             settings = {field: given[field] for field in stage.settings.model_fields}
-            return place(COMPONENTS[stage.name](**inputs, **settings), PLACEMENTS[stage.name])
+            task = COMPONENTS[stage.name](**inputs, **settings)
+            return building.step(stage.name, task, {name: given[name] for name in GPU_PARAMETERS})
 
         clips = step(SYNC).outputs["clips"]
         split = step(SPLIT, clips=clips).outputs["split"]
@@ -67,7 +70,7 @@ def video_pipeline(name: str, title: str, summary: str, defaults: Mapping[str, A
 
     pipeline.__name__ = name
     pipeline.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
-    described = documented(*STAGES, summary=summary)(pipeline)
+    described = documented(*STAGES, summary=summary, others=GpuChoice)(pipeline)
     return dsl.pipeline(name=name.replace("_", "-"), display_name=title)(described)
 
 
@@ -80,6 +83,10 @@ def _parameters(defaults: Mapping[str, Any]) -> dict[str, inspect.Parameter]:
             declared = signature.parameters[field]
             default = defaults.get(field, declared.default)
             found.setdefault(field, declared.replace(default=default))
+    for name, info in GpuChoice.model_fields.items():
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        annotation = typing.get_origin(info.annotation) or info.annotation
+        found[name] = inspect.Parameter(name, kind, default=info.default, annotation=annotation)
     if unknown := set(defaults) - set(found):
         raise ValueError(f"no stage has the parameters {', '.join(sorted(unknown))}")
     required = inspect.Parameter.empty

@@ -10,6 +10,7 @@ import yaml
 
 from pipelines import catalog, plan
 from pipelines.compile import compile_pipeline
+from pipelines.placement import GPU_PARAMETERS, GpuChoice
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 NAMES = catalog.names()
@@ -42,6 +43,8 @@ def test_form_settings_and_components_show_the_same_parameters(name: str) -> Non
         for field, info in step.stage.settings.model_fields.items()
         if field not in step.constants
     }
+    assert not set(GPU_PARAMETERS) & set(settings)
+    settings |= GpuChoice.model_fields
     assert set(described.parameters) == set(settings)
     signature = inspect.signature(catalog.load(name).pipeline_func)
     defaults = importlib.import_module(f"pipelines.projects.{name}").DEFAULTS
@@ -75,8 +78,11 @@ def test_action_recognition_asks_for_a_gpu_and_never_caches_the_outside_world() 
     spec, platform = documents(GOLDEN / "action_recognition.yaml")
     executors = spec["deploymentSpec"]["executors"]
     accelerator = executors["exec-train-video"]["container"]["resources"]["accelerator"]
-    assert accelerator["resourceType"] == "nvidia.com/gpu"
-    assert accelerator["resourceCount"] == "1"
+    assert accelerator["resourceType"] == "{{$.inputs.parameters['pipelinechannel--gpu_type']}}"
+    assert accelerator["resourceCount"] == "{{$.inputs.parameters['pipelinechannel--gpus']}}"
+    declared = spec["root"]["inputDefinitions"]["parameters"]
+    assert declared["gpu_type"]["defaultValue"] == "nvidia.com/gpu"
+    assert declared["gpus"]["defaultValue"] == 1
     tasks = spec["root"]["dag"]["tasks"]
     for name, task in tasks.items():
         external = name in ("dataset-sync", "triton-publish")
