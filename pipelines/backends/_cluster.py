@@ -1,21 +1,39 @@
-"""The Kubernetes API as far as Jobs need it: plain documents, errors that say what to do.
-
-With `_prp_driver`, `_job_follow` and `prp` the only part of the project that talks to a cluster.
-"""
+"""The Kubernetes API as far as we need it: plain documents, errors that say what to do."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import urllib3
 from kubernetes import client, config
 
-from components.core.errors import ServiceError, SettingsError
+from components.core.errors import ServiceError
+from pipelines.backends._refusals import (
+    AbsentError,
+    ConflictError,
+    ExistsError,
+    ForbiddenError,
+    NotServedError,
+    UnreachableError,
+    is_hopeless,
+    refusal,
+)
+
+__all__ = [
+    "Cluster",
+    "ConflictError",
+    "Document",
+    "ExistsError",
+    "ForbiddenError",
+    "NotServedError",
+    "UnreachableError",
+]
 
 Document = dict[str, Any]
 
@@ -25,23 +43,41 @@ PATIENCE_SECONDS = 60.0
 SILENCE_SECONDS = 30.0
 """After so long without a line, a log is asked for anew; connections die unnoticed."""
 
+FIELD_MANAGER = "trainyard"
+"""Who the fields belong to that we apply."""
+
+_TIMEOUT = (10.0, 60.0)
+"""Seconds to connect, and to wait for an answer."""
+
 _POD_FOLDER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
-_METHODS = {
-    "Job": ("batch", "namespaced_job"),
-    "ConfigMap": ("core", "namespaced_config_map"),
-    "Pod": ("core", "namespaced_pod"),
-    "ServiceAccount": ("core", "namespaced_service_account"),
-    "PersistentVolumeClaim": ("core", "namespaced_persistent_volume_claim"),
+
+@dataclass(frozen=True)
+class _Resource:
+    """Where the objects of a kind lie."""
+
+    api_version: str
+    plural: str
+    namespaced: bool = True
+
+    def path(self, namespace: str, name: str = "") -> str:
+        parts = ["apis" if "/" in self.api_version else "api", self.api_version]
+        parts += ["namespaces", namespace] if self.namespaced else []
+        return "/" + "/".join([*parts, self.plural, *([name] if name else [])])
+
+
+_KNOWN = {
+    "Job": _Resource("batch/v1", "jobs"),
+    "CronJob": _Resource("batch/v1", "cronjobs"),
+    "ConfigMap": _Resource("v1", "configmaps"),
+    "Event": _Resource("v1", "events"),
+    "PersistentVolumeClaim": _Resource("v1", "persistentvolumeclaims"),
+    "Pod": _Resource("v1", "pods"),
+    "Secret": _Resource("v1", "secrets"),
+    "Service": _Resource("v1", "services"),
+    "ServiceAccount": _Resource("v1", "serviceaccounts"),
 }
-
-
-class ExistsError(ServiceError):
-    """An object of this name is there already."""
-
-
-class ForbiddenError(ServiceError):
-    """The cluster knows us and does not let us."""
+"""Kinds that every cluster has; others are looked up in its discovery."""
 
 
 class Cluster:
@@ -50,7 +86,8 @@ class Cluster:
     def __init__(self, api: client.ApiClient, namespace: str, server: str) -> None:
         self.namespace = namespace
         self._server = server
-        self._apis = {"batch": client.BatchV1Api(api), "core": client.CoreV1Api(api)}
+        self._api = api
+        self._served: dict[str, dict[str, _Resource]] = {}
 
     @classmethod
     def connect(cls, namespace: str = "") -> Cluster:
@@ -76,9 +113,34 @@ class Cluster:
             ) from None
         return cls(client.ApiClient(settings), namespace or own, str(settings.host))
 
-    def get(self, kind: str, name: str) -> Document | None:
-        """An object, or None where there is none."""
-        return self._find(lambda: self._call(f"read {kind}/{name}", kind, "read", name))
+    def serves(self, api_version: str, kind: str) -> bool:
+        """Whether the cluster has this kind of object; custom ones come with their operators."""
+        return kind in self._discovered(api_version)
+
+    def within(self, namespace: str) -> Cluster:
+        """The same cluster, another namespace; '' for this one."""
+        return Cluster(self._api, namespace or self.namespace, self._server)
+
+    def get(self, kind: str, name: str, api_version: str = "") -> Document | None:
+        """An object, or None where there is none.
+
+        `api_version` is needed for kinds that not every cluster has.
+        """
+        path = self._path(kind, api_version, name)
+        return self._find(lambda: self._send(f"read {kind}/{name}", "GET", path))
+
+    def exists(self, kind: str, name: str) -> bool:
+        """Whether there is such an object; its content, which may be secret, is not fetched."""
+        accepted = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+        path = self._path(kind, "", name)
+        what = f"look for {kind}/{name}"
+        return self._find(lambda: self._send(what, "GET", path, accept=accepted)) is not None
+
+    def find_all(self, kind: str, api_version: str = "", **selectors: str) -> list[Document]:
+        """The objects of a kind; `labelSelector` and `fieldSelector` choose among them."""
+        path = self._path(kind, api_version)
+        found = self._send(f"list {kind}s", "GET", path, query=selectors)
+        return list(found["items"])
 
     def create(self, document: Document, dry_run: bool = False) -> Document:
         """Creates an object; with `dry_run` the server only says whether it would.
@@ -87,23 +149,39 @@ class Cluster:
             ExistsError, ForbiddenError, SettingsError (refused content), ServiceError.
         """
         kind, name = document["kind"], document["metadata"]["name"]
-        options = {"dry_run": "All"} if dry_run else {}
-        made: Document = self._call(
-            f"create {kind}/{name}", kind, "create", document, field_validation="Strict", **options
-        )
-        return made
+        path = self._path(kind, document["apiVersion"])
+        query = {"fieldValidation": "Strict", "fieldManager": FIELD_MANAGER, **_dry(dry_run)}
+        return self._send(f"create {kind}/{name}", "POST", path, document, query)
+
+    def apply(self, document: Document, dry_run: bool = False, force: bool = False) -> Document:
+        """Creates an object or changes it to what `document` says (server-side apply).
+
+        Nothing is stored in annotations, so documents of any size pass; applying the same again
+        changes nothing. Fields that others manage are changed with `force` only.
+
+        Raises:
+            ConflictError, NotServedError, ForbiddenError, SettingsError (refused content),
+            ServiceError.
+        """
+        kind, name = document["kind"], document["metadata"]["name"]
+        path = self._path(kind, document["apiVersion"], name)
+        query = {"fieldValidation": "Strict", "fieldManager": FIELD_MANAGER, **_dry(dry_run)}
+        if force:
+            query["force"] = "true"
+        what, content = f"apply {kind}/{name}", "application/apply-patch+yaml"
+        return self._send(what, "PATCH", path, document, query, content)
 
     def patch(self, kind: str, name: str, body: Document) -> None:
         """Merges `body` into an object."""
-        self._call(f"change {kind}/{name}", kind, "patch", name, body)
+        path = self._path(kind, "", name)
+        content = "application/merge-patch+json"
+        self._send(f"change {kind}/{name}", "PATCH", path, body, content=content)
 
-    def delete(self, kind: str, name: str) -> None:
+    def delete(self, kind: str, name: str, api_version: str = "") -> None:
         """Deletes an object, if it is there, and then all that it owns."""
-        self._find(
-            lambda: self._call(
-                f"delete {kind}/{name}", kind, "delete", name, propagation_policy="Background"
-            )
-        )
+        path = self._path(kind, api_version, name)
+        body = {"propagationPolicy": "Background"}
+        self._find(lambda: self._send(f"delete {kind}/{name}", "DELETE", path, body))
 
     def wait_gone(self, kind: str, name: str, uid: str, seconds: float = 300.0) -> None:
         """Waits until the object with this uid is no more.
@@ -122,28 +200,20 @@ class Cluster:
 
     def pods(self, job: str) -> list[Document]:
         """The pods of a Job, oldest first."""
-        listed = self._list(
-            "list pods", "Pod", label_selector=f"batch.kubernetes.io/job-name={job}"
-        )
+        listed = self.find_all("Pod", labelSelector=f"batch.kubernetes.io/job-name={job}")
         return sorted(listed, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
 
     def jobs(self, run: str) -> list[Document]:
         """The Jobs of a run."""
-        return self._list("list jobs", "Job", label_selector=f"trainyard/run={run}")
+        return self.find_all("Job", labelSelector=f"trainyard/run={run}")
 
     def warnings(self, kind: str, name: str) -> list[str]:
         """What the cluster warns about an object, newest last; empty where we may not look."""
         fields = f"involvedObject.kind={kind},involvedObject.name={name},type=Warning"
         try:
-            answer = self._patiently(
-                "list events",
-                lambda: self._apis["core"].list_namespaced_event(
-                    self.namespace, field_selector=fields, _preload_content=False
-                ),
-            )
+            found = self.find_all("Event", fieldSelector=fields)
         except ForbiddenError:
             return []
-        found = json.loads(answer.data)["items"]
         found.sort(
             key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or "")
         )
@@ -155,7 +225,7 @@ class Cluster:
         The iteration may end early, when the connection does or nothing is said for a while.
         """
         try:
-            answer = self._apis["core"].read_namespaced_pod_log(
+            answer = client.CoreV1Api(self._api).read_namespaced_pod_log(
                 pod,
                 self.namespace,
                 container=container,
@@ -178,31 +248,58 @@ class Cluster:
         if left:
             yield left.decode(errors="replace")
 
-    def _call(self, what: str, kind: str, verb: str, *arguments: Any, **options: Any) -> Any:
-        api, suffix = _METHODS[kind]
-        method = getattr(self._apis[api], f"{verb}_{suffix}")
-        # read, delete and patch begin with the name, create with the namespace
-        first = arguments[:1] if verb != "create" else ()
-        rest = arguments[len(first) :]
+    def _path(self, kind: str, api_version: str, name: str = "") -> str:
+        resource = _KNOWN.get(kind)
+        if resource is None or api_version not in ("", resource.api_version):
+            resource = self._discovered(api_version).get(kind)
+        if resource is None:
+            raise NotServedError(
+                f"{self._server} has no objects of the kind {kind} ({api_version})"
+            )
+        return resource.path(self.namespace, name)
 
+    def _discovered(self, api_version: str) -> dict[str, _Resource]:
+        """The kinds of one API, empty where the cluster does not have it."""
+        if api_version not in self._served:
+            path = f"/{'apis' if '/' in api_version else 'api'}/{api_version}"
+            found = self._find(lambda: self._send(f"read {path}", "GET", path)) or {}
+            self._served[api_version] = {
+                listed["kind"]: _Resource(api_version, listed["name"], listed["namespaced"])
+                for listed in found.get("resources", [])
+                if "/" not in listed["name"]
+            }
+        return self._served[api_version]
+
+    def _send(
+        self,
+        what: str,
+        method: str,
+        path: str,
+        body: Document | None = None,
+        query: Mapping[str, str] | None = None,
+        content: str = "application/json",
+        accept: str = "application/json",
+    ) -> Document:
         def send() -> Any:
-            return method(*first, self.namespace, *rest, _preload_content=False, **options)
+            return self._api.call_api(
+                path,
+                method,
+                query_params=list((query or {}).items()),
+                header_params={"Accept": accept, "Content-Type": content},
+                body=body,
+                auth_settings=["BearerToken"],
+                _return_http_data_only=True,
+                _preload_content=False,
+                _request_timeout=_TIMEOUT,
+            )
 
-        return json.loads(self._patiently(what, send).data)
-
-    def _list(self, what: str, kind: str, **options: Any) -> list[Document]:
-        api, suffix = _METHODS[kind]
-        method = getattr(self._apis[api], f"list_{suffix}")
-        answer = self._patiently(
-            what, lambda: method(self.namespace, _preload_content=False, **options)
-        )
-        items: list[Document] = json.loads(answer.data)["items"]
-        return items
+        answer: Document = json.loads(self._patiently(what, send).data)
+        return answer
 
     def _find(self, look: Callable[[], Any]) -> Document | None:
         try:
             found: Document = look()
-        except _AbsentError:
+        except AbsentError:
             return None
         return found
 
@@ -219,9 +316,9 @@ class Cluster:
                 return send()
             except client.ApiException as error:
                 if error.status not in (429, 500, 502, 503, 504) or time.monotonic() > deadline:
-                    raise self._refusal(what, error) from None
+                    raise refusal(what, error, self.namespace, self._server) from None
             except urllib3.exceptions.HTTPError as error:
-                if _is_hopeless(error) or time.monotonic() > deadline:
+                if is_hopeless(error) or time.monotonic() > deadline:
                     reason = getattr(error, "reason", None) or error
                     raise UnreachableError(
                         f"cannot {what}: {self._server} does not answer ({reason}); is the "
@@ -230,49 +327,6 @@ class Cluster:
             time.sleep(pause)
             pause = min(2 * pause, 10.0)
 
-    def _refusal(self, what: str, error: client.ApiException) -> Exception:
-        try:
-            message = str(json.loads(error.body)["message"])
-        except (ValueError, KeyError, TypeError):
-            message = str(error.reason)
-        place = f"namespace {self.namespace} at {self._server}"
-        if error.status == 401:
-            return ServiceError(
-                f"cannot {what}: {place} does not accept the credentials, which may have expired; "
-                "fetch a new kubeconfig"
-            )
-        if error.status == 403 and "exceeded quota" in message:
-            return ForbiddenError(
-                f"cannot {what}: {message}; wait for other Jobs to end, or ask for less"
-            )
-        if error.status == 403:
-            return ForbiddenError(
-                f"cannot {what}: {message}; check --namespace, or ask its administrator"
-            )
-        if error.status == 404:
-            absent = f'namespaces "{self.namespace}" not found' in message
-            hint = f"there is no {place}; check --namespace" if absent else message
-            return _AbsentError(f"cannot {what}: {hint}")
-        if error.status == 409:
-            return ExistsError(f"cannot {what}: {message}")
-        if error.status in (400, 422):
-            return SettingsError([message], f"what {place} refuses")
-        return ServiceError(f"cannot {what}: {place} answers {error.status}: {message}")
 
-
-class UnreachableError(ServiceError):
-    """The cluster does not answer."""
-
-
-class _AbsentError(ServiceError):
-    """There is no such object, or no such namespace."""
-
-
-def _is_hopeless(error: urllib3.exceptions.HTTPError) -> bool:
-    """Whether trying again makes no sense: no such host, nobody listens, another's certificate."""
-    reason = getattr(error, "reason", error)
-    kinds = (urllib3.exceptions.NameResolutionError, urllib3.exceptions.SSLError)
-    if isinstance(reason, kinds):
-        return True
-    refused = isinstance(reason, urllib3.exceptions.NewConnectionError)
-    return refused and "refused" in str(reason) and "KUBERNETES_SERVICE_HOST" not in os.environ
+def _dry(dry_run: bool) -> dict[str, str]:
+    return {"dryRun": "All"} if dry_run else {}
