@@ -21,7 +21,7 @@ from components import __version__
 from components.core.settings import Settings
 from components.core.stage import Stage
 from components.core.state import digest
-from pipelines.placement import Placement, Volume
+from pipelines.placement import PREFERENCE, QUEUE_LABEL, Placement, Volume, expressions
 from pipelines.quantities import dns_label
 
 Document = dict[str, Any]
@@ -36,9 +36,6 @@ USER = 1000
 
 GRACE_SECONDS = 120
 """Between SIGTERM and SIGKILL: a snapshot of a large network has to reach the volume."""
-
-KEPT_SECONDS = 7 * 24 * 3600
-"""How long a finished Job and its log stay."""
 
 FAIL_AT_ONCE = (2, 3)
 """Exit codes that no further attempt can change: wrong settings, unusable input."""
@@ -124,16 +121,20 @@ def config_map(about: Document, data: Mapping[str, str]) -> Document:
 def job_document(
     about: Document, pod: Document, placement: Placement, failure_policy: Document
 ) -> Document:
-    """A batch/v1 Job from its metadata and the spec of its pod."""
+    """A batch/v1 Job from its metadata and the spec of its pod.
+
+    Kueue holds back a Job that names a queue itself; its pods must not name one too.
+    """
     limit = {"activeDeadlineSeconds": placement.deadline} if placement.deadline else {}
+    queue = {QUEUE_LABEL: placement.queue} if placement.queue else {}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": dict(about),
+        "metadata": {**about, "labels": {**about["labels"], **queue}},
         "spec": {
             "backoffLimit": placement.retries,
             **limit,
-            "ttlSecondsAfterFinished": KEPT_SECONDS,
+            "ttlSecondsAfterFinished": placement.ttl,
             "podFailurePolicy": failure_policy,
             "template": {"metadata": {"labels": dict(about["labels"])}, "spec": pod},
         },
@@ -225,14 +226,15 @@ def pod_spec(
 
 def _node_choice(placement: Placement) -> Document:
     chosen: Document = {}
-    if labels := placement.node_affinity:
-        expressions = [
-            {"key": label, "operator": "In", "values": list(values)}
-            for label, values in labels.items()
-        ]
-        terms = {"nodeSelectorTerms": [{"matchExpressions": expressions}]}
-        required = {"requiredDuringSchedulingIgnoredDuringExecution": terms}
-        chosen["affinity"] = {"nodeAffinity": required}
+    affinity: Document = {}
+    if required := expressions(placement.node_affinity):
+        terms = {"nodeSelectorTerms": [{"matchExpressions": required}]}
+        affinity["requiredDuringSchedulingIgnoredDuringExecution"] = terms
+    if preferred := expressions(placement.preferred_labels):
+        term = {"weight": PREFERENCE, "preference": {"matchExpressions": preferred}}
+        affinity["preferredDuringSchedulingIgnoredDuringExecution"] = [term]
+    if affinity:
+        chosen["affinity"] = {"nodeAffinity": affinity}
     if placement.tolerations:
         chosen["tolerations"] = [
             {key: value for key, value in vars(toleration).items() if value}
@@ -240,11 +242,14 @@ def _node_choice(placement: Placement) -> Document:
         ]
     if placement.image_pull_secrets:
         chosen["imagePullSecrets"] = [{"name": name} for name in placement.image_pull_secrets]
+    if placement.priority_class:
+        chosen["priorityClassName"] = placement.priority_class
     return chosen
 
 
 def _environment(placement: Placement, environment: Mapping[str, str]) -> list[Document]:
-    plain = {"HOME": SCRATCH, "TMPDIR": SCRATCH, "PYTHONUNBUFFERED": "1", **environment}
+    own = {"HOME": SCRATCH, "TMPDIR": SCRATCH, "PYTHONUNBUFFERED": "1"}
+    plain = {**own, **placement.environment, **environment}
     secret: list[Document] = []
     for source in placement.all_secrets:
         for variable, key in source.variables.items():
@@ -270,7 +275,9 @@ def _resources(placement: Placement) -> Document:
         asked["ephemeral-storage"] = placement.ephemeral_storage
     if placement.gpus:
         asked[placement.gpu_type] = str(placement.gpus)
-    return {"requests": asked, "limits": dict(asked)}
+    given = {"cpu": placement.cpu_limit, "memory": placement.memory_limit}
+    limits = {**asked, **{name: limit for name, limit in given.items() if limit}}
+    return {"requests": asked, "limits": limits}
 
 
 def _mount(name: str, volume: Volume) -> Document:

@@ -7,17 +7,17 @@ description.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from kfp import kubernetes
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from components.core.errors import SettingsError
-from components.core.settings import Settings, closest, read_file
+from components.core.settings import Settings
 from pipelines import placement_rules
+from pipelines.quantities import quantity
 
 S3_SECRET = "trainyard-s3"
 S3_VARIABLES = ("TRAINYARD_S3_ENDPOINT", "TRAINYARD_S3_ACCESS_KEY", "TRAINYARD_S3_SECRET_KEY")
@@ -27,10 +27,13 @@ WEBHOOK_SECRET = "trainyard-webhook"
 KUBEFLOW_SECRET = "trainyard-kubeflow"
 """Secrets by service; their keys are the environment variables that the code reads."""
 
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+QUEUE_LABEL = placement_rules.QUEUE_LABEL
 
 GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
 """Node label that names the GPU model; clusters of long ago have `gpu-type` instead."""
+
+PREFERENCE = 100
+"""Weight of preferred nodes, the largest there is: nothing else is preferred."""
 
 _STRICT = {"extra": "forbid"}
 
@@ -75,11 +78,14 @@ class SecretVariables:
 
 @dataclass(frozen=True)
 class Placement:
-    """What one step asks for; quantities are Kubernetes ones (`8Gi`). Request and limit are equal:
-    shared clusters demand them close together, and then nothing that was promised is missing."""
+    """What one step asks for; quantities are Kubernetes ones (`8Gi`). Limits that are not given are
+    the requests: shared clusters demand them close together, and then nothing that was promised is
+    missing."""
 
     cpu: str = "2"
+    cpu_limit: str = ""
     memory: str = "4Gi"
+    memory_limit: str = ""
     gpus: int = 0
     gpu_type: str = "nvidia.com/gpu"
     """Name of the GPU resource, such as `nvidia.com/mig-1g.10gb`."""
@@ -95,17 +101,27 @@ class Placement:
     tolerations: tuple[Toleration, ...] = ()
     node_labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Further node labels → values that will do."""
+    preferred_labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Node labels → values that are taken first; where no such node is free, any other will do."""
     volumes: tuple[Volume, ...] = ()
     secrets: tuple[SecretVariables, ...] = ()
     retries: int = 2
     """Starts after failures; being evicted is none."""
+    backoff_seconds: int = 60
+    """Wait before the first of them. Jobs wait as Kubernetes does: 10 s, then twice as long."""
+    backoff_factor: float = 2.0
+    """Each further wait is so many times longer; not in Jobs."""
     deadline: int = 0
     """Seconds after which the step is ended; 0 for no limit."""
+    ttl: int = 7 * 24 * 3600
+    """Seconds that a finished Job and its log stay. Kubeflow keeps its pods as it is set up to."""
+    priority_class: str = ""
+    """Of the pods, which may displace those of lower ones. Kubeflow tasks cannot ask for it."""
     labels: Mapping[str, str] = field(default_factory=dict)
     queue: str = ""
-    """Kueue's LocalQueue that admits the pods; '' for none."""
+    """Kueue's LocalQueue that admits the Job, or the pods of a Kubeflow task; '' for none."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Further variables with plain values."""
+    """Further variables with plain values; never secret ones, which `secrets` names."""
     image_pull_secrets: tuple[str, ...] = ()
     s3: bool = False
     """Gets the object store's endpoint and credentials from the Secret `trainyard-s3`."""
@@ -130,6 +146,7 @@ class Placement:
 
 PLACEMENTS = {
     "dataset_sync": Placement(cpu="4", memory="8Gi", s3=True, cached=False),
+    "check_changes": Placement(cpu="1", memory="2Gi", s3=True, cached=False),
     "split_clips": Placement(cpu="1", memory="2Gi"),
     "frame_extraction": Placement(cpu="8", memory="8Gi"),
     "train_video": Placement(cpu="8", memory="32Gi", gpus=1, shared_memory="8Gi"),
@@ -158,117 +175,6 @@ PRP_PLACEMENTS = {
 """The same for Jobs on PRP: bounded in disk and time, and training on four GPUs of one node."""
 
 
-def read_placements(path: Path | str, defaults: Mapping[str, Placement]) -> dict[str, Placement]:
-    """Reads changes to placements from a YAML file: stage → fields; `all` → fields of every stage.
-
-    Returns:
-        Stage → placement, for every stage of `defaults`.
-
-    Raises:
-        SettingsError: with every unknown stage, unknown field and wrong type.
-    """
-    placements, found = read_sound_placements(path, defaults)
-    if found:
-        raise SettingsError(found, str(path))
-    return placements
-
-
-def read_sound_placements(
-    path: Path | str, defaults: Mapping[str, Placement]
-) -> tuple[dict[str, Placement], list[str]]:
-    """The placements with everything from the file that can be used, and what is wrong with it."""
-    try:
-        content = read_file(path)
-    except SettingsError as error:
-        return dict(defaults), error.problems
-    found = [
-        f"{stage}: unknown stage{closest(stage, ['all', *defaults])} (accepted: all, "
-        f"{', '.join(defaults)})"
-        for stage in content
-        if stage not in ("all", *defaults)
-    ]
-    found += [
-        f"{stage}: expected fields such as `gpus: 4`, got {fields!r}"
-        for stage, fields in content.items()
-        if not isinstance(fields, dict)
-    ]
-    fields = {stage: given for stage, given in content.items() if isinstance(given, dict)}
-    common, bad = _sound(Placement(), fields.get("all", {}))
-    found += [f"all.{problem}" for problem in bad]
-    placements = {}
-    for stage, placement in defaults.items():
-        own, bad = _sound(placement, fields.get(stage, {}))
-        found += [f"{stage}.{problem}" for problem in bad]
-        placements[stage] = change(placement, {**common, **own})
-    return placements, found
-
-
-def change(placement: Placement, fields: Mapping[str, Any]) -> Placement:
-    """The placement with some fields replaced; types, names and ranges are checked.
-
-    Raises:
-        SettingsError: with every unknown field, wrong type and value that no cluster takes.
-    """
-    from pydantic import TypeAdapter, ValidationError
-
-    known = {name: getattr(placement, name) for name in Placement.__dataclass_fields__}
-    numbers = ("cpu", "memory", "shared_memory", "ephemeral_storage")
-    given = {
-        name: str(value) if name in numbers and type(value) in (int, float) else value
-        for name, value in fields.items()
-    }
-    try:
-        changed = TypeAdapter(Placement).validate_python({**known, **given})
-    except ValidationError as error:
-        raise SettingsError(
-            [_described(problem) for problem in error.errors(include_url=False)], "the placement"
-        ) from None
-    if found := placement_rules.problems(changed):
-        raise SettingsError(found, "the placement")
-    return changed
-
-
-def change_sound(placement: Placement, fields: Mapping[str, Any]) -> tuple[Placement, list[str]]:
-    """The placement with those fields replaced that can be, and what is wrong with the others."""
-    good, found = _sound(placement, fields)
-    return change(placement, good), found
-
-
-def _sound(placement: Placement, fields: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The fields that nothing is wrong with, and the problems of the others."""
-    good, found = {}, []
-    for name, value in fields.items():
-        try:
-            change(placement, {name: value})
-        except SettingsError as error:
-            found += error.problems
-        else:
-            good[name] = value
-    return good, found
-
-
-_FORMS = {
-    "tolerations": "[{key: nautilus.io/reservation, effect: NoSchedule}]",
-    "volumes": "[{claim: trainyard, path: /data}]",
-    "secrets": "[{name: database, variables: {PGPASSWORD: password}}]",
-    "gpu_products": "[NVIDIA-A10, NVIDIA-A40]",
-    "image_pull_secrets": "[registry]",
-    "node_labels": "{topology.kubernetes.io/region: [us-west]}",
-    "labels": "{team: vision}",
-}
-"""How fields that hold several things are written."""
-
-
-def _described(problem: Any) -> str:
-    name = ".".join(str(part) for part in problem["loc"])
-    field = name.partition(".")[0]
-    if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return f"{name}: unknown field{closest(name, Placement.__dataclass_fields__)}"
-    if problem["type"] in ("tuple_type", "mapping_type", "dict_type") and field in _FORMS:
-        return f"{name}: got {problem['input']!r}; write it like {field}: {_FORMS[field]}"
-    return f"{name}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}"
-
-
 class GpuChoice(Settings):
     """Pipeline parameters that say where the GPU steps run: whoever fills in the Kubeflow form
     chooses. They are the steps' placement, never their settings; the embedded runner takes what
@@ -287,6 +193,20 @@ class GpuChoice(Settings):
         '{"nvidia.com/gpu.product": "NVIDIA-A10"}',
     )
 
+    @field_validator("gpu_type")
+    @classmethod
+    def _is_gpu(cls, value: str) -> str:
+        if problem := placement_rules.gpu_type_problem(value):
+            raise ValueError(problem)
+        return value
+
+    @field_validator("node_selector")
+    @classmethod
+    def _are_labels(cls, value: dict[str, str]) -> dict[str, str]:
+        if problems := placement_rules.node_label_problems(value):
+            raise ValueError("; ".join(problems))
+        return value
+
 
 GPU_PARAMETERS = tuple(GpuChoice.model_fields)
 
@@ -294,20 +214,22 @@ GPU_PARAMETERS = tuple(GpuChoice.model_fields)
 def place(task: Any, placement: Placement, chosen: Mapping[str, Any] | None = None) -> Any:
     """Applies a placement to a KFP task and returns the task.
 
-    kfp-kubernetes 2.17 can ask neither for ephemeral storage nor for read-only volumes.
+    What kfp-kubernetes 2.17 cannot ask for, `placement_rules.unheeded_by_tasks` tells.
 
     Args:
         task: the KFP task.
         placement: what it asks for.
-        chosen: pipeline parameters by the names of GPU_PARAMETERS; used where `placement` asks
-            for GPUs.
+        chosen: pipeline parameters by the names of GPU_PARAMETERS that take the place of the
+            placement's own GPUs.
 
     Raises:
         ValueError: a secret without variables.
     """
-    task.set_cpu_request(placement.cpu).set_cpu_limit(placement.cpu)
-    task.set_memory_request(placement.memory).set_memory_limit(placement.memory)
-    if placement.gpus and chosen:
+    task.set_cpu_request(_cpu(placement.cpu))
+    task.set_cpu_limit(_cpu(placement.cpu_limit or placement.cpu))
+    task.set_memory_request(_bytes(placement.memory))
+    task.set_memory_limit(_bytes(placement.memory_limit or placement.memory))
+    if chosen:
         task.set_accelerator_type(chosen["gpu_type"]).set_accelerator_limit(chosen["gpus"])
         # kfp 2.17 hands parameters of resources no further than the outermost group of tasks
         task._channel_inputs += [chosen["gpu_type"], chosen["gpus"]]
@@ -319,7 +241,8 @@ def place(task: Any, placement: Placement, chosen: Mapping[str, Any] | None = No
     if placement.queue:
         kubernetes.add_pod_label(task, QUEUE_LABEL, placement.queue)
     if placement.retries:
-        task.set_retry(placement.retries, backoff_duration="60s", backoff_factor=2)
+        wait = f"{placement.backoff_seconds}s"
+        task.set_retry(placement.retries, wait, placement.backoff_factor)
     task.set_caching_options(placement.cached)
     if placement.shared_memory:
         kubernetes.empty_dir_mount(
@@ -342,15 +265,27 @@ def place(task: Any, placement: Placement, chosen: Mapping[str, Any] | None = No
     return task
 
 
+def _cpu(text: str) -> str:
+    """A quantity as kfp takes it, which knows fewer forms than Kubernetes."""
+    return text if re.fullmatch(r"(\d*\.)?\d+m?", text) else f"{int(quantity(text) * 1000)}m"
+
+
+def _bytes(text: str) -> str:
+    return text if re.fullmatch(r"\d+([EPTGMK]i|[EPTGM])?", text) else str(int(quantity(text)))
+
+
+def expressions(labels: Mapping[str, tuple[str, ...]]) -> list[dict[str, Any]]:
+    """Node labels as the match expressions of an affinity."""
+    return [
+        {"key": label, "operator": "In", "values": list(values)} for label, values in labels.items()
+    ]
+
+
 def _choose_nodes(task: Any, placement: Placement) -> None:
-    if affinity := placement.node_affinity:
-        kubernetes.add_node_affinity(
-            task,
-            match_expressions=[
-                {"key": label, "operator": "In", "values": list(values)}
-                for label, values in affinity.items()
-            ],
-        )
+    if required := expressions(placement.node_affinity):
+        kubernetes.add_node_affinity(task, match_expressions=required)
+    if preferred := expressions(placement.preferred_labels):
+        kubernetes.add_node_affinity(task, match_expressions=preferred, weight=PREFERENCE)
     for toleration in placement.tolerations:
         kubernetes.add_toleration(
             task,

@@ -119,7 +119,8 @@ def cluster_options(
             raise SettingsError([text.replace("_", "-")], "the command line")
         return None
     from pipelines.backends import ClusterOptions
-    from pipelines.placement import PRP_PLACEMENTS, read_sound_placements
+    from pipelines.placement import PRP_PLACEMENTS
+    from pipelines.placement_changes import read_sound_placements
     from pipelines.placement_rules import namespace_problem
 
     found: list[str] = []
@@ -151,7 +152,7 @@ def placed(base: Placement, options: Mapping[str, Any]) -> tuple[Placement, list
 
     Unset options change nothing; malformed ones neither, so that the rest can be checked.
     """
-    from pipelines.placement import change_sound
+    from pipelines.placement_changes import change_sound
 
     found: list[str] = []
 

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from pipelines.quantities import is_dns_label
+from pipelines.container_rules import GPU, GPU_NAMES
+from pipelines.quantities import is_dns_label, quantity
+from pipelines.secret_words import secret_in_text, secret_in_value
 
 if TYPE_CHECKING:
     from pipelines.placement import Placement
@@ -21,6 +23,14 @@ LONGEST_DEADLINE = 14 * DAY
 """Seconds; the driver of a whole run lives no longer either."""
 
 MOST_RETRIES = 100
+LONGEST_WAIT = 3600
+SHORTEST_TTL = 3600
+"""Seconds; a Job that is gone sooner is gone before anybody has read how it ended."""
+
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+
+OWN_VARIABLES = ("TRAINYARD_ARTIFACTS", "TRAINYARD_RUN_ID", "TRAINYARD_STATE_DIR")
+"""Variables that the tool itself sets."""
 
 OWN_LABELS = ("trainyard/", "app.kubernetes.io/", "batch.kubernetes.io/")
 """Prefixes of labels by which the tool and the cluster find what belongs together."""
@@ -40,11 +50,76 @@ _TAKEN = ("/tmp", "/dev/shm", "/trainyard/config")
 def problems(placement: Placement) -> list[str]:
     """Every value that no cluster would take, each with its field, what is accepted and the fix."""
     return [
+        *_amounts(placement),
         *_numbers(placement),
         *_volumes(placement),
         *_secrets(placement),
+        *_environment(placement),
         *_nodes(placement),
         *_labels(placement.labels),
+        *_names(placement),
+    ]
+
+
+_UNHEEDED_BY_TASKS = {
+    "ephemeral_storage": "the node's disk is shared as the namespace has it",
+    "ttl": "pods stay as long as Kubeflow is set up to keep them",
+    "priority_class": "pods get the cluster's default; with Kueue, `queue` decides",
+}
+_UNHEEDED_BY_JOBS = {
+    "backoff_seconds": "Kubernetes waits 10 s, then twice as long each time, up to 6 minutes",
+    "backoff_factor": "Kubernetes waits twice as long each time",
+}
+
+
+def unheeded_by_tasks(placement: Placement) -> list[str]:
+    """What a Kubeflow task cannot ask for, of what the placement says beyond the defaults."""
+    return [
+        f"{field}: a Kubeflow task cannot ask for it; {instead}"
+        for field, instead in _UNHEEDED_BY_TASKS.items()
+        if _is_given(placement, field)
+    ] + [
+        f"volumes: a Kubeflow task mounts {volume.claim} for writing too, read-only it cannot"
+        for volume in placement.volumes
+        if volume.read_only
+    ]
+
+
+def unheeded_by_jobs(placement: Placement) -> list[str]:
+    """What a Job cannot ask for, of what the placement says beyond the defaults."""
+    return [
+        f"{field}: a Job cannot ask for it; {instead}"
+        for field, instead in _UNHEEDED_BY_JOBS.items()
+        if _is_given(placement, field)
+    ]
+
+
+def task_problems(placement: Placement) -> list[str]:
+    """What a Job may have and a Kubeflow task may not."""
+    return [
+        f"secrets: {secret.name}: a Kubeflow task takes single keys; name them, as in "
+        f"{secret.name}:VARIABLE,…"
+        for secret in placement.secrets
+        if not secret.variables
+    ]
+
+
+def _is_given(placement: Placement, field: str) -> bool:
+    return bool(getattr(placement, field) != placement.__dataclass_fields__[field].default)
+
+
+def gpu_type_problem(gpu_type: str) -> str:
+    """What is wrong with the name of a GPU resource, or an empty string."""
+    return "" if GPU.match(gpu_type) else f"{gpu_type}: unknown resource; accepted are {GPU_NAMES}"
+
+
+def node_label_problems(labels: Mapping[str, str]) -> list[str]:
+    """What is wrong with node labels, each with its one value."""
+    found = [f"{key!r} is no key of a label; {_LABEL_RULE}" for key in labels if not _is_key(key)]
+    return found + [
+        f"{key}: {value!r} is no value of a label; {_LABEL_RULE}"
+        for key, value in labels.items()
+        if not _is_value(value)
     ]
 
 
@@ -58,6 +133,46 @@ def namespace_problem(namespace: str) -> str:
     )
 
 
+def _amounts(placement: Placement) -> Iterator[str]:
+    amounts = {}
+    for name, needed in _AMOUNTS.items():
+        text = getattr(placement, name)
+        if not text and not needed:
+            continue
+        try:
+            amounts[name] = quantity(text)
+        except ValueError as error:
+            yield f"{name}: {error}"
+            continue
+        if amounts[name] <= 0:
+            yield f"{name}: {text} is not positive; ask for what the step needs"
+    for name in ("cpu", "memory"):
+        limit = f"{name}_limit"
+        if name in amounts and limit in amounts and amounts[limit] < amounts[name]:
+            yield (
+                f"{limit}: {getattr(placement, limit)} is below the request "
+                f"{getattr(placement, name)}; raise it, or leave it out to have both equal"
+            )
+    largest = amounts.get("memory_limit", amounts.get("memory"))
+    if largest and amounts.get("shared_memory", 0) > largest:
+        yield (
+            f"shared_memory: {placement.shared_memory} is more than the memory "
+            f"{placement.memory_limit or placement.memory}, which it counts towards; ask for more "
+            "memory or less of it"
+        )
+
+
+_AMOUNTS = {
+    "cpu": True,
+    "cpu_limit": False,
+    "memory": True,
+    "memory_limit": False,
+    "shared_memory": False,
+    "ephemeral_storage": False,
+}
+"""Field → whether it has to be given."""
+
+
 def _numbers(placement: Placement) -> Iterator[str]:
     if not 0 <= placement.retries <= MOST_RETRIES:
         yield (
@@ -66,6 +181,22 @@ def _numbers(placement: Placement) -> Iterator[str]:
         )
     if placement.gpus < 0:
         yield f"gpus: {placement.gpus} is refused; accepted are 0 (none) and more"
+    if problem := gpu_type_problem(placement.gpu_type):
+        yield f"gpu_type: {problem}"
+    if placement.nodes < 1:
+        yield f"nodes: {placement.nodes} is refused; accepted are 1 (no others) and more"
+    if not 0 <= placement.backoff_seconds <= LONGEST_WAIT:
+        yield (
+            f"backoff_seconds: {placement.backoff_seconds} is refused; accepted are 0 to "
+            f"{LONGEST_WAIT}"
+        )
+    if not 1 <= placement.backoff_factor <= 10:
+        yield f"backoff_factor: {placement.backoff_factor} is refused; accepted are 1 to 10"
+    if placement.ttl < SHORTEST_TTL:
+        yield (
+            f"ttl: {placement.ttl} seconds is refused; accepted are {SHORTEST_TTL} and more, so "
+            "that somebody can read how the Job ended"
+        )
     if not 0 <= placement.deadline <= LONGEST_DEADLINE:
         yield (
             f"deadline: {placement.deadline} seconds is refused; accepted are up to "
@@ -115,6 +246,25 @@ def _secrets(placement: Placement) -> Iterator[str]:
                 )
 
 
+def _environment(placement: Placement) -> Iterator[str]:
+    secret = {variable for source in placement.all_secrets for variable in source.variables}
+    for name, value in placement.environment.items():
+        if not _VARIABLE.fullmatch(name):
+            yield f"environment: {name!r} is no name of a variable; accepted are letters, digits, _"
+        elif name in OWN_VARIABLES:
+            yield f"environment: {name} is set by trainyard; --state-dir and --storage decide on it"
+        elif name in secret:
+            yield f"environment: {name} comes from a Secret already; name it once"
+        if problem := secret_in_value(name, value) or secret_in_text(value):
+            yield f"environment: {name}: {problem}; put it into a Secret and name that in secrets"
+
+
+def _names(placement: Placement) -> Iterator[str]:
+    for field in ("queue", "priority_class"):
+        if (name := getattr(placement, field)) and not _is_name(name):
+            yield f"{field}: {name!r} is no name in Kubernetes; {_NAME_RULE}"
+
+
 def _nodes(placement: Placement) -> Iterator[str]:
     for product in placement.gpu_products:
         if not product or not _is_value(product):
@@ -123,13 +273,13 @@ def _nodes(placement: Placement) -> Iterator[str]:
             )
     if not _is_key(placement.gpu_label):
         yield f"gpu_label: {placement.gpu_label!r} is no key of a node label; {_LABEL_RULE}"
-    for key, values in placement.node_labels.items():
-        if bad := [value for value in values if not _is_value(value)]:
-            yield f"node_labels: {key}: {bad[0]!r} is no value of a label; {_LABEL_RULE}"
-        if not _is_key(key):
-            yield f"node_labels: {key!r} is no key of a label; {_LABEL_RULE}"
-        if not values:
-            yield f"node_labels: {key}: no value would do; list those that do"
+    for field in ("node_labels", "preferred_labels"):
+        for key, values in getattr(placement, field).items():
+            for value in values or [""]:
+                for problem in node_label_problems({key: value}):
+                    yield f"{field}: {problem}"
+            if not values:
+                yield f"{field}: {key}: no value would do; list those that do"
     for toleration in placement.tolerations:
         if not _is_key(toleration.key) or not _is_value(toleration.value):
             shown = toleration.key + (f"={toleration.value}" if toleration.value else "")
@@ -138,7 +288,9 @@ def _nodes(placement: Placement) -> Iterator[str]:
 
 def _labels(labels: Mapping[str, str]) -> Iterator[str]:
     for key, value in labels.items():
-        if key.startswith(OWN_LABELS) or key in _OWN_LABELS:
+        if key == QUEUE_LABEL:
+            yield f"labels: {key} goes where the cluster looks for it when given as queue: {value}"
+        elif key.startswith(OWN_LABELS) or key in _OWN_LABELS:
             yield (
                 f"labels: {key} is set by trainyard or the cluster; accepted are others, such as "
                 "team"

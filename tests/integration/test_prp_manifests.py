@@ -15,7 +15,8 @@ from components import __version__
 from components.core.settings import build
 from pipelines import catalog, job_rules, plan
 from pipelines.jobs import StageJob, stage_documents
-from pipelines.placement import PRP_PLACEMENTS, Volume, change
+from pipelines.placement import PRP_PLACEMENTS, Volume
+from pipelines.placement_changes import change
 
 PRP = REPOSITORY / "prp"
 JOBS = ("sync", "train", "test", "eval")

@@ -11,7 +11,8 @@ from components.split_clips.stage import STAGE as SPLIT
 from components.train_video.stage import STAGE as TRAIN
 from pipelines import job_rules
 from pipelines.jobs import StageJob, stage_documents
-from pipelines.placement import PRP_PLACEMENTS, Volume, change
+from pipelines.placement import PRP_PLACEMENTS, Volume
+from pipelines.placement_changes import change
 
 Document = dict[str, Any]
 

@@ -18,8 +18,8 @@ from pipelines.placement import (
     Toleration,
     Volume,
     place,
-    read_placements,
 )
+from pipelines.placement_changes import read_placements
 from pipelines.placement_options import placed, seconds
 
 EVERYTHING = Placement(
@@ -33,7 +33,7 @@ EVERYTHING = Placement(
     volumes=(Volume("clips", "/data", sub_path="videos"),),
     secrets=(SecretVariables("database", {"TRAINYARD_POSTGRES_DSN": "dsn"}, optional=True),),
     deadline=3600,
-    labels={"kueue.x-k8s.io/queue-name": "gpu"},
+    queue="gpu",
     image_pull_secrets=("registry",),
     s3=True,
 )
