@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.backends import State
 from pipelines.backends._cluster import Cluster, Document
 
 POLL_SECONDS = 1.0
@@ -47,6 +48,20 @@ def job_end(cluster: Cluster, job: Document) -> JobEnd | None:
     if ends and ends[-1].get("reason") == "OOMKilled":
         text += "; its last pod needed more memory than its limit: raise --memory"
     return JobEnd(int(codes[-1]) if codes else 1, text)
+
+
+def job_state(cluster: Cluster, job: Document) -> tuple[State, str]:
+    """How far a Job is, and why it waits or failed ('' where there is nothing to say)."""
+    if end := job_end(cluster, job):
+        failed = f"exit code {end.exit_code}: {end.reason}"
+        return ("failed", failed) if end.exit_code else ("succeeded", "")
+    name = job["metadata"]["name"]
+    pods = cluster.pods(name)
+    if not pods:
+        return "pending", "".join(f"no pod yet: {w}" for w in cluster.warnings("Job", name)[-1:])
+    if pods[-1].get("status", {}).get("phase") == "Pending":
+        return "pending", _pending(pods[-1])
+    return "running", ""
 
 
 def _pod_end(pod: Document) -> Document | None:
@@ -208,8 +223,35 @@ def _pending(pod: Document) -> str:
                 f"{waiting.get('message', '')}); check --image, and imagePullSecrets"
             )
         if waiting.get("message"):
-            return f"pod {name} cannot start ({reason}: {waiting['message']})"
+            why = f"pod {name} cannot start ({reason}: {waiting['message']})"
+            return "; ".join([why, *_absent_secrets(pod, str(waiting["message"]))])
     return f"pod {name} is starting"
+
+
+def _absent_secrets(pod: Document, message: str) -> list[str]:
+    """How to create the Secrets that the pod needs and `message` speaks of."""
+    needed: dict[str, list[str]] = {}
+    for container in pod["spec"]["containers"]:
+        for variable in container.get("env") or []:
+            key = (variable.get("valueFrom") or {}).get("secretKeyRef") or {}
+            if key and not key.get("optional"):
+                needed.setdefault(key["name"], []).append(key["key"])
+        for source in container.get("envFrom") or []:
+            whole = source.get("secretRef") or {}
+            if whole and not whole.get("optional"):
+                needed.setdefault(whole["name"], [])
+    namespace = pod["metadata"]["namespace"]
+    return [
+        f"create it with: {secret_command(namespace, name, keys or ['VARIABLE'])}"
+        for name, keys in needed.items()
+        if name in message
+    ]
+
+
+def secret_command(namespace: str, name: str, keys: Sequence[str]) -> str:
+    """The command that creates a Secret; the values are for the reader to fill in."""
+    values = " ".join(f"--from-literal={key}=…" for key in dict.fromkeys(keys))
+    return f"kubectl -n {namespace} create secret generic {name} {values}"
 
 
 def _ending(pod: Document) -> str:

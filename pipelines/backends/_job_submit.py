@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from components.core.errors import InputError
-from pipelines.backends._cluster import Cluster, Document, ExistsError
+from pipelines.backends._cluster import Cluster, Document, ExistsError, ForbiddenError
 from pipelines.backends._job_follow import job_end
 from pipelines.jobs import CONTENT_ANNOTATION
 
@@ -73,6 +73,29 @@ def submit(
     made = create_with_config(cluster, config, wanted)
     say(f"created Job/{name} in {cluster.namespace}")
     return made
+
+
+def require(cluster: Cluster, wanted: Mapping[tuple[str, str], str]) -> None:
+    """What Jobs will need; a pod that lacks it would wait without end.
+
+    What we may not look at is taken to be there.
+
+    Args:
+        cluster: where.
+        wanted: kind and name → how to make it.
+
+    Raises:
+        InputError: with everything that is missing.
+    """
+    missing = []
+    for (kind, name), fix in wanted.items():
+        try:
+            if not cluster.exists(kind, name):
+                missing.append(f"there is no {kind}/{name} in {cluster.namespace}: {fix}")
+        except ForbiddenError:
+            continue
+    if missing:
+        raise InputError("\n".join(missing))
 
 
 def create_with_config(cluster: Cluster, config: Document, job: Document) -> Document:
