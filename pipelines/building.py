@@ -6,10 +6,12 @@ comes from the options in force, so that one definition compiles for any cluster
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from kfp import dsl
@@ -33,6 +35,10 @@ class BuildOptions:
     """Where stages keep their work, on a volume; '' for the pod's own disk, lost with it."""
     notify: str = ""
     """Secret with TRAINYARD_WEBHOOK_URL, told when a run ends; '' for nobody."""
+    registry: str = ""
+    """Prefix of the images; '' for the environment's or the default."""
+    images: Mapping[str, str] = field(default_factory=dict)
+    """Image, one of `components.core.images.IMAGES` → the reference to use instead."""
 
 
 _OPTIONS: ContextVar[BuildOptions | None] = ContextVar("build options", default=None)
@@ -56,21 +62,84 @@ def using(options: BuildOptions) -> Iterator[None]:
 def build(name: str, options: BuildOptions) -> Any:
     """The pipeline (a kfp GraphComponent), drawn anew with the given options.
 
+    The GPU parameters of its form get the defaults that the placements ask for.
+
     Raises:
         SettingsError: there is no such pipeline.
     """
+    from pipelines.plan import read
+
     drawn = catalog.load(name)
     info = drawn.pipeline_spec.pipeline_info
+    stages = [step.stage.name for step in read(drawn).steps]
+    function = _with_defaults(drawn.pipeline_func, gpu_defaults(stages, options.placements))
     with using(options):
-        return dsl.pipeline(name=info.name, display_name=info.display_name)(drawn.pipeline_func)
+        return dsl.pipeline(name=info.name, display_name=info.display_name)(function)
+
+
+def gpu_defaults(
+    stages: Iterable[str], placements: Mapping[str, Placement]
+) -> dict[str, int | str]:
+    """What the form shows for GPUs: those of the stage that asks for most."""
+    most = max((placements[stage] for stage in stages), key=lambda placement: placement.gpus)
+    return {"gpus": most.gpus, "gpu_type": most.gpu_type} if most.gpus else {"gpus": 0}
+
+
+def _with_defaults(function: Any, defaults: Mapping[str, Any]) -> Any:
+    """The function with other defaults in its signature, which is what kfp reads."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def changed(*values: Any, **named: Any) -> Any:
+        return function(*values, **named)
+
+    changed.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[
+            parameter.replace(default=defaults.get(name, parameter.default))
+            for name, parameter in signature.parameters.items()
+        ]
+    )
+    return changed
+
+
+@contextmanager
+def guarded(pipeline: str) -> Iterator[None]:
+    """Whatever is drawn meanwhile ends with a notification, if the options in force ask for one.
+
+    Args:
+        pipeline: name of the pipeline, for people.
+    """
+    secret = current().notify
+    if not secret:
+        yield
+        return
+    from pipelines.notification import notification
+
+    with dsl.ExitHandler(notification(pipeline, secret), name="run"):
+        yield
 
 
 def step(stage: str, task: Any, chosen: Mapping[str, Any]) -> Any:
     """Places a task of a stage as the options in force say; returns the task.
+
+    Stages that use GPUs get those that the pipeline's parameters choose.
 
     Args:
         stage: name of the stage.
         task: the KFP task made from its component.
         chosen: the pipeline's parameters named in GPU_PARAMETERS.
     """
-    return place(task, current().placements[stage], chosen)
+    options = current()
+    placement = options.placements[stage]
+    uses_gpus = placement.gpus or PLACEMENTS.get(stage, placement).gpus
+    return place(task, replace(placement, **_own(placement, options)), chosen if uses_gpus else None)
+
+
+def _own(placement: Placement, options: BuildOptions) -> dict[str, Any]:
+    """Variables that say where work and results are kept."""
+    if not options.state_dir:
+        return {}
+    variables = {"TRAINYARD_STATE_DIR": options.state_dir}
+    if options.storage == "volume":
+        variables["TRAINYARD_ARTIFACTS"] = "location"
+    return {"environment": {**placement.environment, **variables}}

@@ -13,7 +13,9 @@ from typing import Any
 from components.core.errors import ProblemsError, SettingsError, TrainyardError
 from components.core.settings import Settings, build, closest, problems
 from components.core.stage import Stage
+from pipelines import plan_tasks
 from pipelines.placement import GPU_PARAMETERS, GpuChoice
+from pipelines.plan_tasks import Condition
 
 _SHOWN_ONLY = ("system.Metrics", "system.ClassificationMetrics")
 """Artifact types that Kubeflow keeps as metadata; no file is written for them."""
@@ -43,6 +45,8 @@ class Step:
     """Outputs that are written; the others exist in the Kubeflow UI only."""
     after: tuple[str, ...]
     """Tasks it waits for."""
+    conditions: tuple[Condition, ...] = ()
+    """It is skipped unless all of them hold."""
 
 
 @dataclass(frozen=True)
@@ -172,14 +176,7 @@ def read(pipeline: Any) -> Plan:
     declared = spec["root"].get("inputDefinitions", {}).get("parameters", {})
     order = inspect.signature(pipeline.pipeline_func).parameters  # protobuf's maps have none
     parameters = {name: _parameter(name, declared[name]) for name in order if name in declared}
-    tasks = spec["root"]["dag"]["tasks"]
-    executors = spec["deploymentSpec"]["executors"]
-    steps = []
-    for task in _in_order(tasks):
-        component = spec["components"][tasks[task]["componentRef"]["name"]]
-        container = executors[component["executorLabel"]]["container"]
-        steps.append(_step(task, tasks[task], component, container))
-    return Plan(pipeline.pipeline_func.__name__, tuple(steps), parameters)
+    return Plan(pipeline.pipeline_func.__name__, tuple(_steps(spec)), parameters)
 
 
 def load_stage(name: str) -> Stage[Any]:
@@ -222,58 +219,48 @@ def _parameter(name: str, declared: Mapping[str, Any]) -> Parameter:
     )
 
 
-def _step(
-    task: str,
-    declared: Mapping[str, Any],
-    component: Mapping[str, Any],
-    container: Mapping[str, Any],
-) -> Step:
+def _steps(spec: Mapping[str, Any]) -> list[Step]:
+    """The steps of a compiled pipeline, those of its groups too, in an order that can be run."""
+    executors = spec["deploymentSpec"]["executors"]
+    found = []
+    for task in plan_tasks.flattened(spec):
+        container = executors[task.component["executorLabel"]]["container"]
+        found.append(_step(task, container))
+    return found
+
+
+def _step(task: plan_tasks.Task, container: Mapping[str, Any]) -> Step:
     arguments = container["args"]
-    function = arguments[arguments.index("--function_to_execute") + 1]
-    inputs = declared.get("inputs", {}).get("parameters", {})
-    taken = declared.get("inputs", {}).get("artifacts", {})
-    written = component.get("outputDefinitions", {}).get("artifacts", {})
-    stage = load_stage(function)
+    stage = load_stage(arguments[arguments.index("--function_to_execute") + 1])
+    settings = {n: s for n, s in task.parameters.items() if n in stage.settings.model_fields}
+    written = task.component.get("outputDefinitions", {}).get("artifacts", {})
     return Step(
-        task=task,
+        task=task.name,
         stage=stage,
         image=_image_name(container["image"]),
         parameters={
             name: source["componentInputParameter"]
-            for name, source in inputs.items()
-            if name in stage.settings.model_fields and "componentInputParameter" in source
+            for name, source in settings.items()
+            if "componentInputParameter" in source
         },
         constants={
             name: source["runtimeValue"]["constant"]
-            for name, source in inputs.items()
-            if name in stage.settings.model_fields and "runtimeValue" in source
+            for name, source in settings.items()
+            if "runtimeValue" in source
         },
         artifacts={
             name: (source["producerTask"], source["outputArtifactKey"])
             for name in stage.inputs
-            if (source := taken[name]["taskOutputArtifact"])
+            if (source := task.artifacts[name]["taskOutputArtifact"])
         },
         outputs=tuple(
             name
             for name in stage.outputs
             if written[name]["artifactType"]["schemaTitle"] not in _SHOWN_ONLY
         ),
-        after=tuple(declared.get("dependentTasks", ())),
+        after=task.after,
+        conditions=task.conditions,
     )
-
-
-def _in_order(tasks: Mapping[str, Any]) -> list[str]:
-    order: list[str] = []
-
-    def visit(task: str) -> None:
-        if task not in order:
-            for earlier in sorted(tasks[task].get("dependentTasks", ())):
-                visit(earlier)
-            order.append(task)
-
-    for task in sorted(tasks):  # protobuf's maps have no order, and runs are compared
-        visit(task)
-    return order
 
 
 def _importable(module: str) -> bool:

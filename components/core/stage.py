@@ -28,6 +28,9 @@ S = TypeVar("S", bound=Settings)
 
 STOP_AGAIN_SECONDS = 2.0
 
+DECISION_VARIABLE = "TRAINYARD_DECISION_FILE"
+"""Environment variable that names a file for the answer of a stage that decides something."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -62,6 +65,8 @@ class Stage(Generic[S]):
     """Name of each output → what it is."""
     external: bool = False
     """Touches the outside world: its result is reused only within the same run."""
+    decides: str = ""
+    """Output whose metadata holds an `answer` that later steps depend on, and its `reason`."""
     check: Callable[[S], list[TrainyardError]] = no_check
     """Problems with the outside world (source missing, service unreachable), before any work."""
 
@@ -107,6 +112,8 @@ class Stage(Generic[S]):
                 if name in outputs and (result / name).exists():
                     _publish(result / name, Path(outputs[name]))
                     report.artifact(name, Path(outputs[name]))
+        if self.decides:
+            _tell_decision(metadata[self.decides], report)
         return metadata
 
     def _occupied(self, outputs: Mapping[str, Path]) -> list[TrainyardError]:
@@ -141,10 +148,13 @@ class Stage(Generic[S]):
         assert result is not None
         return result
 
-    def run_component(self, arguments: Mapping[str, Any]) -> None:
+    def run_component(self, arguments: Mapping[str, Any]) -> str:
         """Runs inside a KFP executor: `arguments` are the component function's `locals()`.
 
         Artifacts are recognised by having a `path`; everything else is a setting.
+
+        Returns:
+            The answer of a stage that decides something; '' of any other.
         """
         exit_on_sigterm()
         watch_runner()
@@ -161,6 +171,7 @@ class Stage(Generic[S]):
         for name, figures in metadata.items():
             if name in arguments:
                 arguments[name].metadata.update(figures)
+        return str(metadata[self.decides]["answer"]) if self.decides else ""
 
 
 @contextmanager
@@ -223,6 +234,15 @@ def _publish(source: Path, destination: Path) -> None:
         base.write_location(destination, str(source), base.fingerprint(source))
     else:
         files.publish(source, destination)
+
+
+def _tell_decision(decision: Mapping[str, Any], report: Reporter) -> None:
+    """Tells a parent process, or the driver of a run on a cluster, how it was decided."""
+    told = {"answer": decision["answer"], "reason": decision["reason"]}
+    report.state("decided", **told)
+    if place := os.environ.get(DECISION_VARIABLE):
+        # Not renamed into place: Kubernetes mounts the file itself into the container.
+        Path(place).write_text(json.dumps(told), encoding="utf-8")
 
 
 def _read_metadata(result: Path) -> dict[str, dict[str, Any]]:

@@ -25,7 +25,12 @@ def model_card(
         "preprocessing": bundle.preprocessing,
         "architecture": bundle.architecture,
         "training": bundle.training,
-        "data": {"dataset": bundle.dataset, "split": bundle.split, "evaluated": evaluation.dataset},
+        "data": {
+            "clips": evaluation.parent if bundle.dataset == evaluation.dataset else "",
+            "dataset": bundle.dataset,
+            "split": bundle.split,
+            "evaluated": evaluation.dataset,
+        },
         "validation": bundle.metrics,
         "evaluation": {
             "fingerprint": evaluation.fingerprint,

@@ -15,11 +15,11 @@ from components.core.artifacts.publication import Publication
 from components.core.errors import InputError, ServiceError
 from components.core.formats import triton
 from components.core.formats.model_config_ini import ModelConfigIni
+from components.core.model_repository import CARD, GRAPH, ModelRepository
 from components.core.stage import Job
 from components.core.state import digest
 from components.triton_publish.card import card_text, model_card
 from components.triton_publish.evaluated import evaluated, graph_of
-from components.triton_publish.repository import CARD, GRAPH, ModelRepository
 from components.triton_publish.server import TOLERANCE, Server, compare
 from components.triton_publish.stage import PublishSettings
 

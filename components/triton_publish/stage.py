@@ -64,7 +64,7 @@ class PublishSettings(Settings):
 
 def check(settings: PublishSettings) -> list[TrainyardError]:
     """Whether repository and server can be reached."""
-    from components.triton_publish.repository import reach
+    from components.core.model_repository import reach
 
     problems: list[TrainyardError] = []
     if settings.repository:

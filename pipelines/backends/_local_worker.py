@@ -38,8 +38,10 @@ def main() -> int:
             workspace_root=workspace,
         )
         pipeline = catalog.load(request["pipeline"])
-        for task in pipeline.pipeline_spec.root.dag.tasks.values():
-            task.ClearField("retry_policy")  # meant for pods; here --resume is the retry
+        spec = pipeline.pipeline_spec
+        for group in (spec.root, *spec.components.values()):
+            for task in group.dag.tasks.values():
+                task.ClearField("retry_policy")  # meant for pods; here --resume is the retry
         try:
             pipeline(**request["values"])
         except RuntimeError as error:

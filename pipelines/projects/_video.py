@@ -9,6 +9,9 @@ from typing import Any
 
 from kfp import dsl
 
+from components.check_changes.component import check_changes
+from components.check_changes.stage import STAGE as CHECK
+from components.check_changes.stage import YES
 from components.core.docstrings import documented
 from components.dataset_sync.component import dataset_sync
 from components.dataset_sync.stage import STAGE as SYNC
@@ -25,9 +28,10 @@ from components.triton_publish.stage import STAGE as PUBLISH
 from pipelines import building
 from pipelines.placement import GPU_PARAMETERS, GpuChoice
 
-STAGES = (SYNC, SPLIT, EXTRACT, TRAIN, EVALUATE, PUBLISH)
+STAGES = (SYNC, CHECK, SPLIT, EXTRACT, TRAIN, EVALUATE, PUBLISH)
 COMPONENTS = {
     "dataset_sync": dataset_sync,
+    "check_changes": check_changes,
     "split_clips": split_clips,
     "frame_extraction": frame_extraction,
     "train_video": train_video,
@@ -61,12 +65,15 @@ def video_pipeline(name: str, title: str, summary: str, defaults: Mapping[str, A
             task = COMPONENTS[stage.name](**inputs, **settings)
             return building.step(stage.name, task, {name: given[name] for name in GPU_PARAMETERS})
 
-        clips = step(SYNC).outputs["clips"]
-        split = step(SPLIT, clips=clips).outputs["split"]
-        frames = step(EXTRACT, clips=clips).outputs["frames"]
-        model = step(TRAIN, frames=frames, split=split).outputs["model"]
-        evaluation = step(EVALUATE, model=model, frames=frames, split=split).outputs["evaluation"]
-        step(PUBLISH, model=model, evaluation=evaluation)
+        with building.guarded(name):
+            clips = step(SYNC).outputs["clips"]
+            changed = step(CHECK, clips=clips).outputs["Output"]
+            with dsl.If(changed == YES, name="if-changed"):
+                split = step(SPLIT, clips=clips).outputs["split"]
+                frames = step(EXTRACT, clips=clips).outputs["frames"]
+                model = step(TRAIN, frames=frames, split=split).outputs["model"]
+                tested = step(EVALUATE, model=model, frames=frames, split=split)
+                step(PUBLISH, model=model, evaluation=tested.outputs["evaluation"])
 
     pipeline.__name__ = name
     pipeline.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]

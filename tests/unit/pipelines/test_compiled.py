@@ -83,13 +83,34 @@ def test_action_recognition_asks_for_a_gpu_and_never_caches_the_outside_world() 
     declared = spec["root"]["inputDefinitions"]["parameters"]
     assert declared["gpu_type"]["defaultValue"] == "nvidia.com/gpu"
     assert declared["gpus"]["defaultValue"] == 1
-    tasks = spec["root"]["dag"]["tasks"]
+    groups = [spec["root"], *(c for c in spec["components"].values() if "dag" in c)]
+    tasks = {k: t for group in groups for k, t in group["dag"]["tasks"].items()}
+    assert set(tasks) > {"dataset-sync", "train-video", "triton-publish"}
     for name, task in tasks.items():
-        external = name in ("dataset-sync", "triton-publish")
-        assert bool(task["cachingOptions"].get("enableCache")) != external, name
+        external = name in ("dataset-sync", "check-changes", "triton-publish")
+        if "cachingOptions" in task or not name.startswith("condition-"):
+            assert bool(task["cachingOptions"].get("enableCache")) != external, name
     kubernetes = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     mount = kubernetes["exec-train-video"]["emptyDirMounts"][0]
     assert mount["mountPath"] == "/dev/shm"
     assert mount["medium"] == "Memory"
     assert "secretAsEnv" in kubernetes["exec-dataset-sync"]
     assert "secretAsEnv" not in kubernetes.get("exec-train-video", {})
+
+
+def test_what_the_form_says_of_gpus_and_nodes_reaches_the_steps_below_the_condition() -> None:
+    spec, platform = documents(GOLDEN / "action_recognition.yaml")
+    [group] = [t for t in spec["root"]["dag"]["tasks"].values() if "triggerPolicy" in t]
+    handed = group["inputs"]["parameters"]
+    below = spec["components"][group["componentRef"]["name"]]
+    for name in GPU_PARAMETERS:
+        channel = f"pipelinechannel--{name}"
+        assert handed[channel] == {"componentInputParameter": name}
+        assert channel in below["inputDefinitions"]["parameters"]
+    taken = below["dag"]["tasks"]["train-video"]["inputs"]["parameters"]
+    for name in ("gpus", "gpu_type"):
+        channel = f"pipelinechannel--{name}"
+        assert taken[channel] == {"componentInputParameter": channel}
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    [chosen] = executors["exec-train-video"]["nodeSelector"].values()
+    assert chosen == {"componentInputParameter": "pipelinechannel--node_selector"}

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from components.core import files
 from components.core.errors import InputError
@@ -27,6 +28,8 @@ class Version:
     """False: a publication into a bucket was interrupted."""
     bundle: str
     """Fingerprint of the bundle it was published from; '' if not published by us."""
+    clips: str = ""
+    """Fingerprint of the ClipDataset it was trained on; '' where its card does not tell."""
 
 
 def reach(uri: str) -> None:
@@ -132,14 +135,19 @@ class ModelRepository:
 
     def _version(self, number: int, names: set[str]) -> Version:
         ours = CARD in names
-        bundle = ""
-        if ours:
-            card = self._read(f"{number}/{CARD}") or "{}"
-            try:
-                bundle = str(json.loads(card).get("fingerprint", ""))
-            except (json.JSONDecodeError, AttributeError):
-                bundle = ""
-        return Version(number, GRAPH in names or not ours, bundle)
+        card = self._card(number) if ours else {}
+        data = card.get("data")
+        clips = data.get("clips") if isinstance(data, dict) else ""
+        complete = GRAPH in names or not ours
+        return Version(number, complete, str(card.get("fingerprint", "")), str(clips or ""))
+
+    def _card(self, number: int) -> dict[str, Any]:
+        """The model card of a version; empty where it cannot be read as one."""
+        try:
+            content = json.loads(self._read(f"{number}/{CARD}") or "{}")
+        except ValueError:
+            return {}
+        return content if isinstance(content, dict) else {}
 
     def _read(self, name: str) -> str | None:
         path = f"{self.model}/{name}"

@@ -1,0 +1,113 @@
+"""Decides whether there is anything to train: have the clips changed since the last model?
+
+With `only_if_changed` the clips are compared with those that the newest version in the model
+repository was trained on; where they are the same, the pipeline ends here, and well. What counts
+is the data: files, labels, groups and published parts. Changed settings are no reason to train.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from components.core import files
+from components.core.artifacts.clips import ClipDataset
+from components.core.errors import TrainyardError
+from components.core.settings import PLACE, Settings
+from components.core.stage import Job, Stage
+
+YES, NO = "yes", "no"
+
+
+class CheckSettings(Settings):
+    """Settings of `check_changes`."""
+
+    only_if_changed: bool = Field(
+        False,
+        description="Train only where the clips are others than those of the newest published "
+        "version; needs repository and model_name",
+    )
+    repository: str = Field(
+        "",
+        description="Model repository: a folder or s3://bucket/prefix; '' makes one in the output",
+        json_schema_extra=PLACE,
+    )
+    model_name: str = Field("", description="Name in the repository; '' takes the model's own")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.only_if_changed and not self.model_name:
+            raise ValueError(
+                "only_if_changed: set model_name too; without it a model's name is not known "
+                "before it is trained"
+            )
+        return self
+
+
+def check(settings: CheckSettings) -> list[TrainyardError]:
+    """Whether the repository can be reached."""
+    from components.core.model_repository import reach
+
+    if settings.only_if_changed and settings.repository:
+        try:
+            reach(settings.repository)
+        except TrainyardError as error:
+            return [type(error)(f"repository: {error}")]
+    return []
+
+
+def decide(settings: CheckSettings, job: Job) -> None:
+    """Reads the index of `clips` and the repository; writes `decision`.
+
+    Raises:
+        InputError: `clips` is no ClipDataset.
+        ServiceError: the repository cannot be read.
+    """
+    clips = ClipDataset.load(job.inputs["clips"])
+    answer, reason = decision(settings, clips.fingerprint)
+    job.report.message(reason)
+    told = {"answer": answer, "reason": reason}
+    files.write_text(job.outputs["decision"], json.dumps(told, indent=2) + "\n")
+    job.metadata["decision"] = told
+
+
+def decision(settings: CheckSettings, clips: str) -> tuple[str, str]:
+    """Whether to train on the clips with this fingerprint, yes or no, and why."""
+    from components.core.model_repository import ModelRepository
+
+    if not settings.only_if_changed:
+        return YES, "training in any case (only_if_changed is false)"
+    if not settings.repository:
+        return YES, (
+            "training: no repository is set, so every run publishes into its own output and there "
+            "is no earlier version to compare with"
+        )
+    where = f"{settings.repository}, {settings.model_name}"
+    versions = ModelRepository(settings.repository, settings.model_name).versions()
+    complete = [version for version in versions if version.complete]
+    if not complete:
+        return YES, f"training: {where} has no published version yet"
+    newest = complete[-1]
+    named = f"version {newest.number} of {settings.model_name}"
+    if not newest.clips:
+        return YES, (
+            f"training: {named} does not tell which clips it was trained on (its model card is "
+            "missing, damaged or of an earlier release)"
+        )
+    if newest.clips != clips:
+        return YES, f"training: the clips are others than those of {named}"
+    return NO, f"nothing changed since {named}"
+
+
+STAGE = Stage(
+    name="check_changes",
+    settings=CheckSettings,
+    function=decide,
+    inputs={"clips": "the clips that would be trained on (ClipDataset)"},
+    outputs={"decision": "whether to train, yes or no, and why"},
+    external=True,
+    decides="decision",
+    check=check,
+)

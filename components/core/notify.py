@@ -1,0 +1,180 @@
+"""Tells people how a run ended: one POST to a webhook, in the form that Slack and its kin take.
+
+The address is a secret, because whoever has it can post: it is read from the environment only, and
+no message or error holds more of it than its host.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+WEBHOOK_VARIABLE = "TRAINYARD_WEBHOOK_URL"
+KUBEFLOW_URL = "TRAINYARD_KUBEFLOW_URL"
+"""Environment variables: where to post, and where people look at runs on Kubeflow."""
+
+TIMEOUT_SECONDS = 10.0
+RETRY_SECONDS = 1.0
+LONGEST_LINE = 300
+
+_SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASSW|DSN|CREDENTIAL|WEBHOOK|_URI$")
+_USER_IN_URL = re.compile(r"(?<=://)[^\s/@]+@")
+_SHORTEST_HIDDEN = 4
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended; every text may be read by anybody who reads the channel."""
+
+    pipeline: str
+    run: str
+    state: str
+    """`succeeded`, `failed` or `cancelled`."""
+    failed_step: str = ""
+    error: str = ""
+    """Of which only the first line is told."""
+    seconds: float | None = None
+    """None where nobody measured."""
+    ended_early: bool = False
+    """It succeeded because there was nothing to do."""
+    link: str = ""
+    """A page that shows the run; '' where there is none."""
+
+
+def notify(ending: Ending, parameters: Mapping[str, Any] | None = None) -> str:
+    """Posts the ending to the webhook of the environment; does nothing where there is none.
+
+    Args:
+        ending: what to tell.
+        parameters: of the run; values of theirs in the error's line are replaced by their names.
+
+    Returns:
+        Why it could not be told, for a warning; '' when it was, or when nobody asked to be.
+    """
+    url = os.environ.get(WEBHOOK_VARIABLE, "").strip()
+    if not url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname if parts.scheme in ("http", "https") else ""
+    except ValueError:
+        host = ""
+    if not host:
+        return f"{WEBHOOK_VARIABLE} is no http:// or https:// address; nobody was notified"
+    problem = _post(url, json.dumps(message(ending, parameters or {})).encode())
+    return f"the webhook at {host} was not notified: {problem}" if problem else ""
+
+
+def notify_status(pipeline: str, run: str, run_id: str, state: str, error: str) -> None:
+    """`notify` for the last task of a run on Kubeflow, which nothing may fail any more.
+
+    Args:
+        pipeline: its name.
+        run: its name.
+        run_id: its id, for the link to its page.
+        state: Kubeflow's word for how everything before ended: SUCCEEDED, FAILED, CANCELLED.
+        error: Kubeflow's message about it; '' after success.
+    """
+    host = os.environ.get(KUBEFLOW_URL, "").rstrip("/")
+    link = f"{_USER_IN_URL.sub('', host)}/#/runs/details/{run_id}" if host else ""
+    if problem := notify(Ending(pipeline, run, state.lower(), error=error, link=link)):
+        print(f"warning: {problem}", file=sys.stderr, flush=True)
+
+
+def message(ending: Ending, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The document to post: `text` for people, and the same in fields for programs."""
+    lines = ending.error.strip().splitlines()
+    error = public(lines[0], parameters)[:LONGEST_LINE] if lines else ""
+    state = "had nothing to do" if ending.ended_early else ending.state
+    took = f" after {_duration(ending.seconds)}" if ending.seconds is not None else ""
+    step = f" in {ending.failed_step}" if ending.failed_step else ""
+    text = "\n".join(
+        filter(None, [f"{ending.pipeline} {state}{step}{took} (run {ending.run})", error])
+    )
+    for character, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        text = text.replace(character, escaped)
+    return {
+        "text": f"{text}\n{ending.link}" if ending.link else text,
+        "pipeline": ending.pipeline,
+        "run": ending.run,
+        "state": ending.state,
+        "ended_early": ending.ended_early,
+        "failed_step": ending.failed_step,
+        "error": error,
+        "duration_seconds": None if ending.seconds is None else round(ending.seconds, 1),
+        "link": ending.link,
+    }
+
+
+def public(line: str, parameters: Mapping[str, Any]) -> str:
+    """The line without credentials of the environment and without values of parameters."""
+    line = _USER_IN_URL.sub("", line)
+    hidden = {v: "<secret>" for k, v in os.environ.items() if _SECRET_NAME.search(k)}
+    hidden |= {text: f"<{name}>" for name, value in parameters.items() for text in _texts(value)}
+    for value in sorted(hidden, key=len, reverse=True):
+        if len(value) >= _SHORTEST_HIDDEN:
+            line = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", hidden[value], line)
+    return line
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        value = [*value, *value.values()]
+    return [text for item in value for text in _texts(item)] if isinstance(value, list) else []
+
+
+def _post(url: str, content: bytes) -> str:
+    """Why it could not be posted; '' when it was."""
+    headers = {"Content-Type": "application/json", "User-Agent": "trainyard"}
+    problem = ""
+    for attempt in range(2):
+        if attempt:
+            time.sleep(RETRY_SECONDS)
+        try:
+            request = urllib.request.Request(url, content, headers, method="POST")
+            with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_SECONDS):
+                return ""
+        except urllib.error.HTTPError as error:
+            problem = f"it answered {error.code} {http.client.responses.get(error.code, '')}"
+            if error.code < 500 and error.code != http.HTTPStatus.TOO_MANY_REQUESTS:
+                break
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            problem = _why(error)
+    return problem.rstrip()
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirected POST would arrive as a GET, and nobody would be told."""
+
+    def redirect_request(self, *arguments: Any) -> None:
+        return None
+
+
+def _why(error: Exception) -> str:
+    """What went wrong, in words that never quote the address."""
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(reason, TimeoutError):
+        return f"no answer within {TIMEOUT_SECONDS:g} s"
+    if isinstance(reason, OSError) and reason.strerror:
+        return reason.strerror
+    return type(reason).__name__
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
