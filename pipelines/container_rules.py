@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
+from pipelines.names import is_label_key
 from pipelines.quantities import quantity
 from pipelines.secret_words import secret_in_text, secret_in_value
 
@@ -26,6 +27,10 @@ GPU = re.compile(
 GPU_NAMES = "nvidia.com/gpu, nvidia.com/mig-1g.10gb, nvidia.com/a100, amd.com/gpu"
 
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+_PATH = re.compile(
+    r"([A-Za-z0-9][A-Za-z0-9.-]*(:\d+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
+)
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
 @dataclass(frozen=True)
@@ -43,25 +48,38 @@ class Finding:
         return f"{mark}{self.where}: {self.what}; {self.mend}"
 
 
-def check_resources(where: str, resources: Document) -> Iterator[Finding]:
-    """Amounts: known, set, and limits near requests."""
+def check_resources(where: str, resources: Document, shared: bool = True) -> Iterator[Finding]:
+    """Amounts: set, whole where they must be, no request above its limit.
+
+    Args:
+        where: path of the container.
+        resources: its requests and limits.
+        shared: a shared cluster also wants limits near requests, and only resources it knows.
+    """
     requests = dict(resources.get("requests") or {})
     ceilings = dict(resources.get("limits") or {})
     for name in dict.fromkeys([*requests, *ceilings]):
         place = f"{where}.resources {name}"
-        if name not in PLAIN_RESOURCES and not GPU.match(str(name)):
-            if not str(name).startswith("hugepages-"):
-                text = f"accepted are {', '.join(PLAIN_RESOURCES)} and GPUs such as {GPU_NAMES}"
-                yield Finding(place, "unknown resource", text)
-            continue
-        yield from _check_amounts(place, str(name), requests.get(name), ceilings.get(name))
-    for name, text in ceilings.items():
+        if not _is_known(str(name), shared):
+            text = f"accepted are {', '.join(PLAIN_RESOURCES)} and GPUs such as {GPU_NAMES}"
+            yield Finding(place, "unknown resource", text)
+        elif not str(name).startswith("hugepages-"):
+            yield from check_amounts(
+                place, str(name), requests.get(name), ceilings.get(name), shared
+            )
+    for name, text in ceilings.items() if shared else ():
         if GPU.match(str(name)):
             yield from _check_gpus(f"{where}.resources {name}", text)
-    for name in PLAIN_RESOURCES:
+    for name in PLAIN_RESOURCES if shared else ("cpu", "memory"):
         if name not in ceilings:
             text = "has no limit" if name in requests else "has neither request nor limit"
             yield Finding(f"{where}.resources {name}", text, "set both, to the same amount")
+
+
+def _is_known(name: str, shared: bool) -> bool:
+    if name in PLAIN_RESOURCES or name.startswith("hugepages-") or GPU.match(name):
+        return True
+    return not shared and "/" in name and is_label_key(name)
 
 
 def _check_gpus(place: str, text: object) -> Iterator[Finding]:
@@ -77,16 +95,21 @@ def _check_gpus(place: str, text: object) -> Iterator[Finding]:
         yield Finding(place, few, "expect to wait, or ask for fewer", "warning")
 
 
-def _check_amounts(place: str, name: str, asked: object, limited: object) -> Iterator[Finding]:
+def check_amounts(
+    place: str, name: str, asked: object, limited: object, shared: bool = False
+) -> Iterator[Finding]:
+    """One resource's request and limit; None and '' where there is none."""
     amounts = []
     for text in (asked, limited):
-        if text is None:
+        if text is None or text == "":
             continue
         try:
             amounts.append(quantity(text))
         except ValueError as error:
             yield Finding(place, str(error).partition(";")[0], "write it like 8Gi or 500m")
             return
+    if not amounts:
+        return
     if any(amount < 0 or (amount == 0 and name in PLAIN_RESOURCES) for amount in amounts):
         yield Finding(place, f"{amounts[0]} is not positive", "ask for what it needs")
         return
@@ -99,7 +122,7 @@ def _check_amounts(place: str, name: str, asked: object, limited: object) -> Ite
             yield Finding(place, "has a request but no limit", "set the limit, to the same number")
     elif low > high:
         yield Finding(place, f"{shown}: refused by Kubernetes", "raise the limit to the request")
-    elif low and high / low > LARGEST_LIMIT:
+    elif shared and low and high / low > LARGEST_LIMIT:
         more = f"{(high / low - 1) * 100:.0f} % more"
         yield Finding(place, f"{shown}: {more}, at most 20 % are allowed", "make them equal")
 
@@ -112,16 +135,24 @@ def check_image(where: str, image: object) -> Iterator[Finding]:
 
 def image_problem(image: str) -> str:
     """What is wrong with an image reference, or an empty string; it has to be pinned."""
-    if not image or re.search(r"\s", image):
+    name, _, digest = image.partition("@")
+    path, tag = _split(name)
+    if not _PATH.fullmatch(path):
         return f"{image!r} is no image"
-    if "@" in image:
+    if digest:
         return "" if _DIGEST.search(image) else f"{image} has a damaged digest"
-    _, colon, tag = image.rpartition("/")[2].partition(":")
-    if not colon or not tag:
+    if not _TAG.fullmatch(tag):
         return f"{image} is not pinned: without a tag it is whatever was pushed last"
     if tag in ("latest", "main", "master", "dev", "stable", "nightly"):
         return f"{image} is not pinned: the tag {tag} moves"
     return ""
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Path and tag; the colon of a registry's port is none of a tag."""
+    folder, slash, last = name.rpartition("/")
+    last, _, tag = last.partition(":")
+    return folder + slash + last, tag
 
 
 def check_environment(where: str, variables: list[Document]) -> Iterator[Finding]:
