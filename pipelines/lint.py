@@ -13,6 +13,11 @@ from dataclasses import replace
 
 from pipelines import lint_dag, lint_executors, lint_proto, lint_secrets
 from pipelines.container_rules import Document, Finding
+from pipelines.lint_inputs import check_defaults, lint_run
+from pipelines.lint_names import lint_names
+from pipelines.lint_schedules import lint_schedule
+
+__all__ = ["lint_names", "lint_pipeline", "lint_run", "lint_schedule"]
 
 LARGEST_UPLOAD = 32 * 2**20
 LARGEST_WORKFLOW = 700_000
@@ -51,6 +56,7 @@ def lint_pipeline(documents: Sequence[Document]) -> list[Finding]:
             *lint_dag.check_dags(spec),
             *lint_executors.check_executors(spec, platform),
             *lint_secrets.check_pipeline(spec, platform),
+            *(f for where, one in lint_dag.components(spec) for f in check_defaults(where, one)),
         ]
     return [replace(finding, where=f"{name}: {finding.where}") for finding in found]
 

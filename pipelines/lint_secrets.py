@@ -19,31 +19,32 @@ _MEND = "take it in the pod, as an environment variable from a Secret"
 
 def check_pipeline(spec: Document, platform: Document) -> Iterator[Finding]:
     """Defaults, constants, environments, arguments, programs and annotations."""
-    names = _names_of_secrets(platform)
+    names = names_of_secrets(platform)
     for where, component in components(spec):
         for name, about in declared(component, "inputDefinitions", "parameters").items():
             place = f"{where}.inputDefinitions.parameters.{name}.defaultValue"
-            yield from _check_value(place, name, about.get("defaultValue"), names)
+            yield from check_value(place, name, about.get("defaultValue"), names)
     for group in groups(spec):
         for task_name, task in group.tasks.items():
             given = (task.get("inputs") or {}).get("parameters") or {}
             for name, source in given.items():
                 place = f"{group.where}.dag.tasks.{task_name}.inputs.parameters.{name}"
                 constant = (source.get("runtimeValue") or {}).get("constant")
-                yield from _check_value(place, name, constant, names)
+                yield from check_value(place, name, constant, names)
     executors = (spec.get("deploymentSpec") or {}).get("executors") or {}
     for label, executor in executors.items():
         where = f"deploymentSpec.executors.{label}"
         yield from _check_container(f"{where}.container", executor.get("container") or {})
         importer = executor.get("importer") or {}
         uri = (importer.get("artifactUri") or {}).get("constant")
-        yield from _check_value(f"{where}.importer.artifactUri", "uri", uri, names)
+        yield from check_value(f"{where}.importer.artifactUri", "uri", uri, names)
         metadata = importer.get("metadata")
-        yield from _check_value(f"{where}.importer.metadata", "", metadata, names)
+        yield from check_value(f"{where}.importer.metadata", "", metadata, names)
     yield from _check_platform(platform)
 
 
-def _check_value(where: str, name: str, value: object, exempt: set[str]) -> Iterator[Finding]:
+def check_value(where: str, name: str, value: object, exempt: set[str]) -> Iterator[Finding]:
+    """A default, constant or given value; `exempt` are names of parameters that name objects."""
     for text in _texts(value):
         yield from check_placeholders(where, text)
     problem = ""
@@ -86,13 +87,13 @@ def check_annotations(where: str, values: Mapping[str, Any]) -> Iterator[Finding
             yield Finding(f"{where}.{key}", problem, _MEND)
 
 
-def _names_of_secrets(value: object) -> set[str]:
+def names_of_secrets(value: object) -> set[str]:
     """Parameters that name a Secret or another object: their values are no secrets."""
     if isinstance(value, list):
-        return {name for inner in value for name in _names_of_secrets(inner)}
+        return {name for inner in value for name in names_of_secrets(inner)}
     if not isinstance(value, Mapping):
         return set()
-    found = {name for inner in value.values() for name in _names_of_secrets(inner)}
+    found = {name for inner in value.values() for name in names_of_secrets(inner)}
     if isinstance(name := value.get("componentInputParameter"), str):
         found |= {name, name.removeprefix("pipelinechannel--")}
     return found
