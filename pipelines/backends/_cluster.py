@@ -248,6 +248,21 @@ class Cluster:
         if left:
             yield left.decode(errors="replace")
 
+    def last_lines(self, pod: str, container: str, count: int) -> list[str]:
+        """The last lines of a container's log so far; empty where it has none."""
+        try:
+            answer = client.CoreV1Api(self._api).read_namespaced_pod_log(
+                pod,
+                self.namespace,
+                container=container,
+                tail_lines=count,
+                _preload_content=False,
+                _request_timeout=_TIMEOUT,
+            )
+        except (client.ApiException, urllib3.exceptions.HTTPError):
+            return []
+        return str(answer.data.decode(errors="replace")).splitlines()
+
     def _path(self, kind: str, api_version: str, name: str = "") -> str:
         resource = _KNOWN.get(kind)
         if resource is None or api_version not in ("", resource.api_version):
