@@ -132,7 +132,9 @@ def step(stage: str, task: Any, chosen: Mapping[str, Any]) -> Any:
     options = current()
     placement = options.placements[stage]
     uses_gpus = placement.gpus or PLACEMENTS.get(stage, placement).gpus
-    return place(task, replace(placement, **_own(placement, options)), chosen if uses_gpus else None)
+    return place(
+        task, replace(placement, **_own(placement, options)), chosen if uses_gpus else None
+    )
 
 
 def _own(placement: Placement, options: BuildOptions) -> dict[str, Any]:

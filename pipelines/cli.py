@@ -11,8 +11,10 @@ from click.shell_completion import CompletionItem, get_completion_class
 from components import __version__
 from components.core.errors import SettingsError, TrainyardError
 from pipelines import backends, catalog
+from pipelines.apply_command import apply_command
+from pipelines.cluster_options import build_options, cluster_options
 from pipelines.job_command import job_command
-from pipelines.placement_options import cluster_options, shared_options
+from pipelines.placement_options import pipeline_options
 from pipelines.run_commands import cancel, follow, status
 
 EXIT_CODES = """
@@ -107,8 +109,9 @@ def list_command(pipeline: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Check everything and show the run; start nothing.")
 @click.option("--follow/--no-follow", default=True, help="Local runs are always followed.")
 @click.option("--name", default="", help="Of the run on a cluster; the same name resumes it.")
-@click.option("--placement", help="YAML file: stage, or `all` → fields such as `gpus: 4`.")
-@shared_options
+@click.option("--experiment", help="Kubeflow's group of runs  [default: the pipeline's name]")
+@click.option("--service-account", help="What the pods act as  [default: the backend's]")
+@pipeline_options
 def run(
     pipeline: str,
     assignments: tuple[str, ...],
@@ -120,21 +123,21 @@ def run(
     dry_run: bool,
     follow: bool,
     name: str,
-    placement: str | None,
     **options: Any,
 ) -> None:
     """Run PIPELINE with the given parameters (`trainyard list PIPELINE` shows them).
 
-    With --backend prp every step is a Kubernetes Job; the options on GPUs, volumes and namespace
-    are for it.
+    With --backend kubeflow or kubectl it is compiled and run by Kubeflow Pipelines; with prp every
+    step is a Kubernetes Job. Everything from --experiment on is for these.
     """
     from pipelines.backends import Request
 
     pipeline = catalog.require(pipeline)
-    cluster = cluster_options(backend, name, placement, options)
+    values = _values(pipeline, files, assignments)
+    cluster = cluster_options(backend, name, str(state_dir or ""), options, values)
     request = Request(
         pipeline,
-        _values(pipeline, files, assignments),
+        values,
         output,
         resume,
         state_dir,
@@ -155,14 +158,52 @@ def run(
 @click.option(
     "--output", type=click.Path(path_type=Path), default=Path(), help="Folder to write to."
 )
-def compile_command(pipeline: str, everything: bool, output: Path) -> None:
-    """Compile PIPELINE (or --all) to Kubeflow Pipelines YAML."""
-    from pipelines.compile import compile_pipeline
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["kubeflow", "kubernetes"]),
+    default="kubeflow",
+    show_default=True,
+    help="A file to upload, or objects for kubectl apply --server-side.",
+)
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    metavar="NAME=REFERENCE",
+    help="Image to use in place of ours, such as torch=registry/image@sha256:…; repeatable.",
+)
+@click.option(
+    "--state-dir",
+    default="",
+    help="Where work is kept for resuming, on a volume  [default: first volume/state]",
+)
+@click.option("--dry-run", is_flag=True, help="Check and print; write nothing.")
+@pipeline_options
+def compile_command(
+    pipeline: str,
+    everything: bool,
+    output: Path,
+    form: Any,
+    state_dir: str,
+    dry_run: bool,
+    **options: Any,
+) -> None:
+    """Compile PIPELINE (or --all) for Kubeflow Pipelines, after checking all of it."""
+    from pipelines.compile import checked, in_format, write
 
     if bool(pipeline) == everything:
         raise SettingsError(["name one pipeline, or give --all"], "the command line")
-    for name in catalog.names() if everything else [catalog.require(pipeline)]:
-        click.echo(compile_pipeline(name, output))
+    names = catalog.names() if everything else [catalog.require(pipeline)]
+    made, warnings = checked(names, build_options(options, state_dir))
+    for warning in warnings:
+        click.echo(warning, err=True)
+    made = [in_format(one, form, options["namespace"]) for one in made]
+    if dry_run:
+        click.echo("---\n".join(one.text() for one in made), nl=False)
+        return
+    for path in write(made, output):
+        click.echo(path)
 
 
 @main.command()
@@ -197,6 +238,7 @@ def logs(files: tuple[str, ...], output: Path | None) -> None:
 
 
 main.add_command(job_command)
+main.add_command(apply_command)
 main.add_command(status)
 main.add_command(follow)
 main.add_command(cancel)

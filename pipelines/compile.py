@@ -1,26 +1,148 @@
-"""Compiles pipelines to the YAML that Kubeflow Pipelines takes."""
+"""Compiles pipelines to the YAML that Kubeflow Pipelines takes, or to Kubernetes objects."""
 
 from __future__ import annotations
 
+import tempfile
 import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
+
+import yaml
 
 from components.core import files
-from pipelines import catalog
+from components.core.errors import SettingsError
+from components.core.images import IMAGES, image
+from components.core.state import digest
+from pipelines.building import BuildOptions, build
+
+Document = dict[str, Any]
+Format = Literal["kubeflow", "kubernetes"]
+
+_MARKS = ("# PIPELINE DEFINITION\n", "# KUBEFLOW PIPELINE AS KUBERNETES OBJECTS\n")
+"""First lines of what is written here; kfp writes the first one."""
 
 
-def compile_pipeline(name: str, folder: Path) -> Path:
-    """Writes `<folder>/<name>.yaml` whole or not at all and returns its path.
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled pipeline."""
 
-    An existing file of that name is replaced: compiled pipelines are derived from code.
+    name: str
+    header: str
+    """Comment lines that tell people what goes in and comes out."""
+    documents: list[Document]
+    """The pipeline and, if it asks anything of the platform, a second document."""
+
+    def text(self) -> str:
+        """The file, the same bytes for the same content."""
+        return self.header + str(yaml.dump_all(self.documents, sort_keys=True))
+
+
+def compiled(name: str, options: BuildOptions | None = None) -> Compiled:
+    """Compiles a pipeline.
+
+    Raises:
+        SettingsError: there is no such pipeline.
     """
     from kfp import compiler
 
-    target = folder / f"{name}.yaml"
-    folder.mkdir(parents=True, exist_ok=True)
-    with files.atomic_path(target) as temporary, warnings.catch_warnings():
+    options = options or BuildOptions()
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        plain = temporary.with_name(temporary.name + ".yaml")  # kfp insists on the suffix
-        compiler.Compiler().compile(catalog.load(name), str(plain))
-        plain.rename(temporary)
-    return target
+        path = Path(folder, "pipeline.yaml")
+        compiler.Compiler().compile(build(name, options), str(path))
+        text = path.read_text(encoding="utf-8")
+    lines = text.splitlines(keepends=True)
+    header = [line for line in lines if line.startswith("#")]
+    documents = list(yaml.load_all(text, Loader=_Loader))
+    _set_images(documents[0], options)
+    return Compiled(name, "".join(header), documents)
+
+
+def pipeline_documents(name: str, options: BuildOptions | None = None) -> list[Document]:
+    """The compiled pipeline as parsed documents: the pipeline, and what it asks of the platform.
+
+    Raises:
+        SettingsError: there is no such pipeline.
+    """
+    return compiled(name, options).documents
+
+
+def version_name(pipeline: str, documents: Sequence[Mapping[str, Any]]) -> str:
+    """Names a pipeline's content: another content has another name, the same one the same."""
+    return f"{pipeline.replace('_', '-')}-{digest(list(documents), 10)}"
+
+
+def in_format(made: Compiled, form: Format, namespace: str = "") -> Compiled:
+    """The pipeline as what `form` names: kubeflow (for an upload) or kubernetes (for kubectl)."""
+    if form == "kubeflow":
+        return made
+    from pipelines.kubernetes_format import kubernetes_documents
+
+    header = _MARKS[1] + f"# Name: {made.name.replace('_', '-')}\n"
+    return Compiled(
+        f"{made.name}.kubernetes", header, kubernetes_documents(made.documents, namespace)
+    )
+
+
+def checked(names: Sequence[str], options: BuildOptions) -> tuple[list[Compiled], list[str]]:
+    """Compiles pipelines and looks for all that a server would refuse or a pod would fail of.
+
+    Returns:
+        The pipelines, and what is doubtful about them.
+
+    Raises:
+        SettingsError: with everything that is wrong with any of them.
+    """
+    from pipelines.job_rules import errors, warnings
+    from pipelines.lint import lint_pipeline
+
+    made = [compiled(name, options) for name in names]
+    found = [finding for one in made for finding in lint_pipeline(one.documents)]
+    if wrong := errors(found):
+        raise SettingsError(wrong, "the compiled pipelines")
+    return made, warnings(found)
+
+
+def write(made: Sequence[Compiled], folder: Path) -> list[Path]:
+    """Writes each to `<folder>/<name>.yaml`, whole or not at all, and returns the paths.
+
+    Compiled pipelines are derived from code: files of that name are replaced if they are some.
+
+    Raises:
+        SettingsError: with every file that holds something else; then nothing is written.
+    """
+    paths = [folder / f"{one.name}.yaml" for one in made]
+    if foreign := [path for path in paths if path.exists() and not _is_ours(path)]:
+        listed = [f"{path} is no compiled pipeline; move it away" for path in foreign]
+        raise SettingsError([*listed, "nothing was written"], "--output")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, one in zip(paths, made, strict=True):
+        files.write_text(path, one.text())
+    return paths
+
+
+def compile_pipeline(name: str, folder: Path, options: BuildOptions | None = None) -> Path:
+    """Writes `<folder>/<name>.yaml`, unchecked, and returns its path."""
+    return write([compiled(name, options)], folder)[0]
+
+
+def _set_images(spec: Document, options: BuildOptions) -> None:
+    """Components name their images when they are imported; the options come later."""
+    wanted = {
+        image(name): options.images.get(name) or image(name, options.registry) for name in IMAGES
+    }
+    for executor in spec["deploymentSpec"]["executors"].values():
+        if container := executor.get("container"):
+            container["image"] = wanted.get(container["image"], container["image"])
+
+
+def _is_ours(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.readline() in _MARKS
+
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

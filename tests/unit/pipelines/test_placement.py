@@ -10,6 +10,7 @@ from kfp import compiler, dsl
 
 from components.core.errors import SettingsError
 from pipelines import catalog
+from pipelines.option_texts import seconds
 from pipelines.placement import (
     PLACEMENTS,
     PRP_PLACEMENTS,
@@ -20,7 +21,7 @@ from pipelines.placement import (
     place,
 )
 from pipelines.placement_changes import read_placements
-from pipelines.placement_options import placed, seconds
+from pipelines.placement_options import placed
 
 EVERYTHING = Placement(
     cpu="16",
