@@ -29,12 +29,24 @@ class Follower:
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self.stopping = False
         """Set once somebody asked the run to stop, so that a step that ends did not fail."""
+        self.decision = ""
+        """Why those after the last deciding step run, or do not; '' without such a step."""
         (folder.path / "logs").mkdir(parents=True, exist_ok=True)
 
     @property
     def exit_code(self) -> int:
         """Exit code of the failed step; 1 when it could not say."""
         return int(self._failure.get("exit_code", 1))
+
+    @property
+    def failed_step(self) -> str:
+        """The step that failed, or ran when the runner did; '' before the first one."""
+        return self._step
+
+    @property
+    def error(self) -> str:
+        """What the failed step said; '' when it could not."""
+        return str(self._failure.get("message", ""))
 
     def line(self, raw: str) -> None:
         """Takes one line of output."""
@@ -94,6 +106,10 @@ class Follower:
                 self._tail.clear()  # up to here it was kfp's
             elif event["status"] in ("reused", "finished"):
                 self._status = event["status"]
+            elif event["status"] == "decided":
+                told = {"answer": event["answer"], "reason": event["reason"]}
+                self._folder.note_step(self._step, told)
+                self.decision = event["reason"]
             if "key" in event:
                 self._folder.note_step(self._step, {"key": event["key"]})
         elif kind == "artifact":

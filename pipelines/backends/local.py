@@ -18,6 +18,7 @@ from typing import Any
 
 from components.core import files
 from components.core.lifetime import GRACE_SECONDS, PARENT_VARIABLE, is_alive
+from components.core.notify import Ending, notify
 from pipelines import catalog, plan
 from pipelines.backends import Request
 from pipelines.backends._console import Console
@@ -51,11 +52,19 @@ class LocalBackend:
                 code = _Supervisor(folder, scratch).follow(follower)
             seconds = time.monotonic() - began
         if code == 0:
-            folder.save(status="finished", seconds=round(seconds, 1))
+            skipped = [step for step in folder.record["plan"] if step not in folder.record["steps"]]
+            for step in skipped:
+                folder.note_step(step, {"status": "skipped"})
+            early = follower.decision if skipped else ""
+            folder.save(status="finished", seconds=round(seconds, 1), ended_early=early)
             _show_results(folder, console, seconds)
+            _notify(folder, console, "succeeded", seconds)
             return 0
-        folder.save(status="stopped" if code in (130, 143) else "failed")
+        stopped = code in (130, 143)
+        folder.save(status="stopped" if stopped else "failed")
         follower.explain(code)
+        if not stopped:
+            _notify(folder, console, "failed", seconds, follower.failed_step, follower.error)
         how = "to continue where it stopped (key=value changes a parameter):"
         console.say(f"\n{how}\n  {resume_command(folder)}")
         return code
@@ -224,6 +233,8 @@ def _in_directory(path: str) -> Iterator[None]:
 
 
 def _show_results(folder: RunFolder, console: Console, seconds: float) -> None:
+    if early := folder.record["ended_early"]:
+        console.say(f"\nended early: {early}")
     console.say(f"\nfinished in {seconds:.1f} s")
     report = folder.output("evaluate_clips", "report")
     if report:
@@ -236,6 +247,23 @@ def _show_results(folder: RunFolder, console: Console, seconds: float) -> None:
         place = repository if "://" in repository else Path(folder.record["cwd"], repository)
         console.say(f"model repository: {place}")
     console.say(f"all outputs:      {folder.path / 'outputs'}")
+
+
+def _notify(
+    folder: RunFolder, console: Console, state: str, seconds: float, step: str = "", error: str = ""
+) -> None:
+    record = folder.record
+    ending = Ending(
+        record["pipeline"],
+        folder.path.name,
+        state,
+        failed_step=step,
+        error=error,
+        seconds=seconds,
+        ended_early=state == "succeeded" and bool(record["ended_early"]),
+    )
+    if problem := notify(ending, record["parameters"]):
+        console.say(f"warning: {problem}")
 
 
 BACKEND = LocalBackend()

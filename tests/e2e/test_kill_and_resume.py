@@ -14,6 +14,7 @@ from pipelines.demo import write_clips
 
 STEPS = (
     "dataset_sync",
+    "check_changes",
     "split_clips",
     "frame_extraction",
     "train_video",
