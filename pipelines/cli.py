@@ -16,6 +16,7 @@ from pipelines.cluster_options import build_options, cluster_options
 from pipelines.job_command import job_command
 from pipelines.placement_options import pipeline_options
 from pipelines.run_commands import cancel, follow, status
+from pipelines.schedule_command import schedule
 
 EXIT_CODES = """
 \b
@@ -242,6 +243,7 @@ main.add_command(apply_command)
 main.add_command(status)
 main.add_command(follow)
 main.add_command(cancel)
+main.add_command(schedule)
 
 
 @main.command()

@@ -1,0 +1,242 @@
+"""Recurring runs of Kubeflow that always take the pipeline's latest version.
+
+The server allows them (a reference without a version), the SDK does not. There is no call that
+changes one: a changed schedule is a new one, and the old one goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import kfp_server_api
+
+from components.core.errors import InputError
+from pipelines import cron
+from pipelines.backends._kubeflow_api import Document, Kubeflow, plain
+from pipelines.backends._kubeflow_request import Wanted, shared_documents
+from pipelines.backends._kubeflow_upload import Place, in_namespace, prepare
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When a schedule starts runs: `cron` or `every`."""
+
+    cron: str = ""
+    """Five fields, as `pipelines.cron.parse` returns them."""
+    every: int = 0
+    """Seconds."""
+    start: datetime | None = None
+    end: datetime | None = None
+    max_concurrency: int = 1
+    catch_up: bool = False
+    """Runs that were missed, as while the schedule was paused, are made up for."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule on the server."""
+
+    id: str
+    name: str
+    enabled: bool
+    when: str
+    """For people: a cron expression of five fields, or an interval."""
+    pipeline: str
+    """Id."""
+    latest: bool
+    """Whether runs take the pipeline's latest version."""
+    problem: str = ""
+
+
+def schedule_body(wanted: Wanted, timing: Timing, place: Place) -> Any:
+    """The recurring run as kfp_server_api has it."""
+    window = {"start_time": timing.start, "end_time": timing.end}
+    if timing.cron:
+        six = cron.to_kubeflow(timing.cron)
+        trigger = kfp_server_api.V2beta1Trigger(
+            cron_schedule=kfp_server_api.V2beta1CronSchedule(cron=six, **window)
+        )
+    else:
+        trigger = kfp_server_api.V2beta1Trigger(
+            periodic_schedule=kfp_server_api.V2beta1PeriodicSchedule(
+                interval_second=str(timing.every), **window
+            )
+        )
+    return kfp_server_api.V2beta1RecurringRun(
+        display_name=wanted.name,
+        description=wanted.definition.summary,
+        pipeline_version_reference=kfp_server_api.V2beta1PipelineVersionReference(
+            pipeline_id=place.pipeline
+        ),
+        runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters=dict(wanted.parameters)),
+        experiment_id=place.experiment,
+        namespace=wanted.namespace or None,
+        service_account=wanted.service_account or None,
+        max_concurrency=str(timing.max_concurrency),
+        no_catchup=not timing.catch_up,
+        trigger=trigger,
+        mode=kfp_server_api.RecurringRunMode.ENABLE,
+    )
+
+
+def render(wanted: Wanted, timing: Timing) -> Document:
+    """The requests that create the schedule; ids that only a server can give are in `<…>`."""
+    place = Place("<pipeline>", "<version>", "<experiment>")
+    body = plain(schedule_body(wanted, timing, place))
+    return {**shared_documents(wanted), "recurring_run": body}
+
+
+def create(wanted: Wanted, timing: Timing, replace: bool = False) -> tuple[str, str]:
+    """Makes the schedule, unless the same one exists; returns its id and what was done.
+
+    Raises:
+        InputError: one of this name exists with another content, and `replace` is not set.
+        TrainyardError: as `Kubeflow.call`.
+    """
+    namespace = wanted.namespace
+    api = Kubeflow.connect(namespace)
+    place = prepare(api, wanted)
+    body = plain(schedule_body(wanted, timing, place))
+    existing = [s for s in _listed(api, namespace) if s.get("display_name") == wanted.name]
+    for other in existing:
+        if not (differences := _differences(other, body)):
+            paused = "" if _enabled(other) else ", but is paused; resume it"
+            return str(other["recurring_run_id"]), f"is there already{paused}"
+        if not replace:
+            raise InputError(
+                f"there is a schedule {wanted.name!r} with another {', '.join(differences)}; give "
+                "--replace to put this one in its place, or choose another --name"
+            )
+    old = {str(other["recurring_run_id"]) for other in existing}
+
+    def made() -> Document | None:
+        listed = _listed(api, namespace)
+        same = (s for s in listed if s.get("display_name") == wanted.name)
+        return next((s for s in same if str(s["recurring_run_id"]) not in old), None)
+
+    model = schedule_body(wanted, timing, place)
+    send = api.schedules.recurring_run_service_create_recurring_run
+    new = api.call("create the schedule", send, model, made=made)
+    for doomed in old:
+        api.call(
+            f"delete the old schedule {doomed} (the new one is there: delete the old one yourself)",
+            api.schedules.recurring_run_service_delete_recurring_run,
+            doomed,
+        )
+    return str(new["recurring_run_id"]), "replaced" if old else "created"
+
+
+def listed(namespace: str) -> list[Schedule]:
+    """All schedules, by name."""
+    found = [_schedule(one) for one in _listed(Kubeflow.connect(namespace), namespace)]
+    return sorted(found, key=lambda schedule: (schedule.name, schedule.id))
+
+
+def pause(name: str, namespace: str, dry_run: bool = False) -> str:
+    """Stops a schedule, by name or id, from starting runs; returns its id."""
+    method = "recurring_run_service_disable_recurring_run"
+    return _change(name, namespace, "pause", method, dry_run)
+
+
+def resume(name: str, namespace: str, dry_run: bool = False) -> str:
+    """Lets a paused schedule, by name or id, go on; returns its id."""
+    method = "recurring_run_service_enable_recurring_run"
+    return _change(name, namespace, "resume", method, dry_run)
+
+
+def delete(name: str, namespace: str, dry_run: bool = False) -> str:
+    """Deletes a schedule, by name or id; runs that it has started stay. Returns its id."""
+    method = "recurring_run_service_delete_recurring_run"
+    return _change(name, namespace, "delete", method, dry_run)
+
+
+def _change(name: str, namespace: str, verb: str, method: str, dry_run: bool) -> str:
+    api = Kubeflow.connect(namespace)
+    known = list(_listed(api, namespace))
+    found = [s for s in known if name in (s.get("display_name"), s.get("recurring_run_id"))]
+    if not found:
+        there = ", ".join(sorted({str(s.get("display_name")) for s in known})) or "none"
+        raise InputError(f"there is no schedule {name!r} (there: {there})")
+    ids = [str(schedule["recurring_run_id"]) for schedule in found]
+    if len(found) > 1:
+        raise InputError(f"several schedules are called {name!r}; give an id: {', '.join(ids)}")
+    if not dry_run:
+        api.call(f"{verb} the schedule", getattr(api.schedules, method), ids[0])
+    return ids[0]
+
+
+def _listed(api: Kubeflow, namespace: str) -> Any:
+    return api.pages(
+        "list the schedules",
+        api.schedules.recurring_run_service_list_recurring_runs,
+        "recurringRuns",
+        **in_namespace(namespace),
+    )
+
+
+def _schedule(document: Document) -> Schedule:
+    reference = document.get("pipeline_version_reference") or {}
+    error = document.get("error") or {}
+    return Schedule(
+        id=str(document.get("recurring_run_id", "")),
+        name=str(document.get("display_name", "")),
+        enabled=_enabled(document),
+        when=_when(document.get("trigger") or {}),
+        pipeline=str(reference.get("pipeline_id", "")),
+        latest=bool(reference.get("pipeline_id")) and not reference.get("pipeline_version_id"),
+        problem=str(error.get("message", "")),
+    )
+
+
+def _enabled(document: Document) -> bool:
+    return document.get("status", document.get("mode")) not in ("DISABLED", "DISABLE")
+
+
+def _when(trigger: Document) -> str:
+    if periodic := trigger.get("periodic_schedule"):
+        return f"every {_interval(int(periodic.get('interval_second', 0)))}"
+    return cron.from_kubeflow(str((trigger.get("cron_schedule") or {}).get("cron", "")))
+
+
+def _interval(seconds: int) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def _differences(existing: Document, wanted: Document) -> list[str]:
+    """What is not the same in two recurring runs, for people."""
+    aspects = {
+        "pipeline": "pipeline_version_reference",
+        "time": "trigger",
+        "experiment": "experiment_id",
+        "service account": "service_account",
+        "number of runs at once": "max_concurrency",
+        "rule for missed runs": "no_catchup",
+    }
+    found = [
+        aspect
+        for aspect, key in aspects.items()
+        if _comparable(existing.get(key)) != _comparable(wanted.get(key))
+    ]
+    ours, theirs = (d.get("runtime_config") or {} for d in (wanted, existing))
+    if (ours.get("parameters") or {}) != (theirs.get("parameters") or {}):
+        found.append("parameters")
+    return found
+
+
+def _comparable(value: Any) -> Any:
+    """Without what says nothing, and times as times: the server writes both its own way."""
+    if isinstance(value, Mapping):
+        plain_values = {key: _comparable(inner) for key, inner in value.items()}
+        return {key: inner for key, inner in plain_values.items() if inner}
+    if isinstance(value, str) and "T" in value:
+        try:
+            return datetime.fromisoformat(value).astimezone(UTC)
+        except ValueError:
+            return value
+    return value or ""
