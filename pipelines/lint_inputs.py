@@ -1,4 +1,4 @@
-"""Checks the parameters of a run against what the compiled pipeline declares, as the server does."""
+"""Checks the parameters of a run against what its pipeline declares, as the server does."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def _check_volumes(where: str, config: Document) -> Iterator[Finding]:
                 yield Finding(f"{place}.volumeName", f"{name!r} twice", "rename one")
             names.append(str(name))
     for number, item in enumerate(config.get("emptyDirMounts") or []):
-        yield from _check_empty_dir(f"{where}.emptyDirMounts[{number}]", item)
+        yield from check_empty_dir(f"{where}.emptyDirMounts[{number}]", item)
     for number, item in enumerate(config.get("genericEphemeralVolume") or []):
         place = f"{where}.genericEphemeralVolume[{number}]"
         yield from lint_workspace.check_size(f"{place}.size", item.get("size"))
@@ -124,7 +124,8 @@ def _check_volumes(where: str, config: Document) -> Iterator[Finding]:
         yield from _check_metadata(f"{place}.metadata", item.get("metadata") or {}, pod=False)
 
 
-def _check_empty_dir(where: str, item: Document) -> Iterator[Finding]:
+def check_empty_dir(where: str, item: Document) -> Iterator[Finding]:
+    """An emptyDir has a known medium and a size."""
     medium = str(item.get("medium") or "")
     if medium not in ("", "Memory") and not medium.startswith("HugePages"):
         text = f"unknown medium {medium!r}"
@@ -263,7 +264,7 @@ def _check_pod(where: str, config: Document) -> Iterator[Finding]:
         if int(security.get(name) or 0) < 0:
             yield Finding(f"{where}.securityContext.{name}", "is negative", "use 1000 or so")
     if shared := config.get("enabledSharedMemory"):
-        yield from _check_empty_dir(
+        yield from check_empty_dir(
             f"{where}.enabledSharedMemory", {"sizeLimit": shared.get("size")}
         )
 

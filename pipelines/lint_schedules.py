@@ -84,8 +84,8 @@ def cron_findings(where: str, text: str, *, seconds: bool) -> Iterator[Finding]:
         return
     for field, written in zip(expected, fields, strict=True):
         if not all(_fits(part, field) for part in written.split(",")):
-            name, low, high, names = field
-            known = f" or {names[0]} to {names[-1]}" if names else ""
+            name, low, high, words = field
+            known = f" or {words[0]} to {words[-1]}" if words else ""
             text = f"{written!r} is no {name}"
             yield Finding(where, text, f"use {low} to {high}{known}, *, ranges, lists and */steps")
 

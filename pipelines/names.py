@@ -6,12 +6,14 @@ import re
 
 from pipelines.quantities import is_dns_label
 
-LABEL_RULE = "use at most 63 of a-z, 0-9 and inner dashes"
-NAME_RULE = "use a-z, 0-9, inner dashes and dots, at most 253"
-KEY_RULE = "use letters, digits and inner - _ . , at most 63, with example.org/ before it or not"
-VALUE_RULE = "use letters, digits and inner - _ . , at most 63"
-VARIABLE_RULE = "use letters, digits and _, no digit first"
-SECRET_KEY_RULE = "use letters, digits and - _ ."
+LABEL_RULE = "accepted are at most 63 of a-z, 0-9 and inner dashes"
+NAME_RULE = "accepted are a-z, 0-9, inner dashes and dots, at most 253"
+KEY_RULE = (
+    "accepted are letters, digits and inner - _ . , at most 63, with example.org/ before it or not"
+)
+VALUE_RULE = "accepted are letters, digits and inner - _ . , at most 63"
+VARIABLE_RULE = "accepted are letters, digits and _, no digit first"
+SECRET_KEY_RULE = "accepted are letters, digits and - _ ."
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _PART = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
