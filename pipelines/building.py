@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from kfp import dsl
+from kfp import dsl, kubernetes
 
 from pipelines import catalog
 from pipelines.placement import PLACEMENTS, Placement, place
+
+RUN_ID_LABEL = "metadata.labels['pipeline/runid']"
+"""Where a pod of Kubeflow finds the id of its run."""
 
 Storage = Literal["artifact", "volume"]
 
@@ -71,17 +74,17 @@ def build(name: str, options: BuildOptions) -> Any:
 
     drawn = catalog.load(name)
     info = drawn.pipeline_spec.pipeline_info
-    stages = [step.stage.name for step in read(drawn).steps]
-    function = _with_defaults(drawn.pipeline_func, gpu_defaults(stages, options.placements))
-    with using(options):
+    placements = {
+        step.stage.name: options.placements[step.stage.name] for step in read(drawn).steps
+    }
+    function = _with_defaults(drawn.pipeline_func, gpu_defaults(placements))
+    with using(replace(options, placements=placements)):
         return dsl.pipeline(name=info.name, display_name=info.display_name)(function)
 
 
-def gpu_defaults(
-    stages: Iterable[str], placements: Mapping[str, Placement]
-) -> dict[str, int | str]:
+def gpu_defaults(placements: Mapping[str, Placement]) -> dict[str, int | str]:
     """What the form shows for GPUs: those of the stage that asks for most."""
-    most = max((placements[stage] for stage in stages), key=lambda placement: placement.gpus)
+    most = max(placements.values(), key=lambda placement: placement.gpus)
     return {"gpus": most.gpus, "gpu_type": most.gpu_type} if most.gpus else {"gpus": 0}
 
 
@@ -131,17 +134,19 @@ def step(stage: str, task: Any, chosen: Mapping[str, Any]) -> Any:
     """
     options = current()
     placement = options.placements[stage]
+    if options.state_dir:
+        own = {"TRAINYARD_STATE_DIR": options.state_dir}
+        if options.storage == "volume":
+            own["TRAINYARD_ARTIFACTS"] = "location"
+        placement = replace(placement, environment={**placement.environment, **own})
+        # a retry goes on with what its own run has fetched or published
+        kubernetes.use_field_path_as_env(task, "TRAINYARD_RUN_ID", RUN_ID_LABEL)
+    return place(task, placement, chosen if _follows_form(stage, placement, options) else None)
+
+
+def _follows_form(stage: str, placement: Placement, options: BuildOptions) -> bool:
+    """Whether a stage gets the GPUs of the form: it uses some, and has no other number of them."""
+    form = gpu_defaults(options.placements)
+    own = {"gpus": placement.gpus, "gpu_type": placement.gpu_type}
     uses_gpus = placement.gpus or PLACEMENTS.get(stage, placement).gpus
-    return place(
-        task, replace(placement, **_own(placement, options)), chosen if uses_gpus else None
-    )
-
-
-def _own(placement: Placement, options: BuildOptions) -> dict[str, Any]:
-    """Variables that say where work and results are kept."""
-    if not options.state_dir:
-        return {}
-    variables = {"TRAINYARD_STATE_DIR": options.state_dir}
-    if options.storage == "volume":
-        variables["TRAINYARD_ARTIFACTS"] = "location"
-    return {"environment": {**placement.environment, **variables}}
+    return bool(uses_gpus) and form.items() <= own.items()

@@ -1,17 +1,24 @@
-"""What Kubernetes would refuse in a placement: names, labels, numbers, paths. Pure functions.
-
-Names follow the API's own grammars: RFC 1123 labels (namespaces) and subdomains (claims, Secrets),
-qualified names (label and taint keys) and label values.
-"""
+"""What Kubernetes would refuse in a placement: names, labels, numbers, paths. Pure functions."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from pipelines.container_rules import GPU, GPU_NAMES
+from pipelines.names import (
+    KEY_RULE,
+    NAME_RULE,
+    SECRET_KEY_RULE,
+    VALUE_RULE,
+    VARIABLE_RULE,
+    is_label_key,
+    is_label_value,
+    is_name,
+    is_secret_key,
+    is_variable,
+)
 from pipelines.quantities import is_dns_label, quantity
 from pipelines.secret_words import secret_in_text, secret_in_value
 
@@ -36,13 +43,6 @@ OWN_LABELS = ("trainyard/", "app.kubernetes.io/", "batch.kubernetes.io/")
 """Prefixes of labels by which the tool and the cluster find what belongs together."""
 _OWN_LABELS = ("job-name", "controller-uid")
 
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_PART = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_KEY = re.compile(r"[-._A-Za-z0-9]+")
-
-_NAME_RULE = "accepted are a-z, 0-9, inner dashes and dots, at most 253"
-_LABEL_RULE = "accepted are letters, digits and inner - _ . , at most 63"
 _TAKEN = ("/tmp", "/dev/shm", "/trainyard/config")
 """Where every pod mounts something already."""
 
@@ -115,11 +115,11 @@ def gpu_type_problem(gpu_type: str) -> str:
 
 def node_label_problems(labels: Mapping[str, str]) -> list[str]:
     """What is wrong with node labels, each with its one value."""
-    found = [f"{key!r} is no key of a label; {_LABEL_RULE}" for key in labels if not _is_key(key)]
+    found = [f"{key!r} is no key of a label; {KEY_RULE}" for key in labels if not is_label_key(key)]
     return found + [
-        f"{key}: {value!r} is no value of a label; {_LABEL_RULE}"
+        f"{key}: {value!r} is no value of a label; {VALUE_RULE}"
         for key, value in labels.items()
-        if not _is_value(value)
+        if not is_label_value(value)
     ]
 
 
@@ -207,8 +207,8 @@ def _numbers(placement: Placement) -> Iterator[str]:
 
 def _volumes(placement: Placement) -> Iterator[str]:
     for volume in placement.volumes:
-        if not _is_name(volume.claim):
-            yield f"volumes: claim {volume.claim!r} is no name in Kubernetes; {_NAME_RULE}" + (
+        if not is_name(volume.claim):
+            yield f"volumes: claim {volume.claim!r} is no name in Kubernetes; {NAME_RULE}" + (
                 "; `kubectl get pvc` lists them"
             )
         path = PurePosixPath(volume.path)
@@ -228,29 +228,29 @@ def _secrets(placement: Placement) -> Iterator[str]:
     named = [("secrets", secret.name) for secret in placement.secrets]
     named += [("image_pull_secrets", name) for name in placement.image_pull_secrets]
     for field, name in named:
-        if not _is_name(name):
-            yield f"{field}: {name!r} is no name of a Secret; {_NAME_RULE}" + (
+        if not is_name(name):
+            yield f"{field}: {name!r} is no name of a Secret; {NAME_RULE}" + (
                 "; `kubectl get secrets` lists them"
             )
     for secret in placement.secrets:
         for variable, key in secret.variables.items():
-            if not _VARIABLE.fullmatch(variable):
+            if not is_variable(variable):
                 yield (
-                    f"secrets: {secret.name}: {variable!r} is no name of a variable; accepted are "
-                    "letters, digits and _"
+                    f"secrets: {secret.name}: {variable!r} is no name of a variable; "
+                    f"{VARIABLE_RULE}"
                 )
-            if not _KEY.fullmatch(key):
+            if not is_secret_key(key):
                 yield (
                     f"secrets: {secret.name}: {variable}: what was given is no key of a Secret; "
-                    "accepted are letters, digits and - _ ."
+                    f"{SECRET_KEY_RULE}"
                 )
 
 
 def _environment(placement: Placement) -> Iterator[str]:
     secret = {variable for source in placement.all_secrets for variable in source.variables}
     for name, value in placement.environment.items():
-        if not _VARIABLE.fullmatch(name):
-            yield f"environment: {name!r} is no name of a variable; accepted are letters, digits, _"
+        if not is_variable(name):
+            yield f"environment: {name!r} is no name of a variable; {VARIABLE_RULE}"
         elif name in OWN_VARIABLES:
             yield f"environment: {name} is set by trainyard; --state-dir and --storage decide on it"
         elif name in secret:
@@ -261,18 +261,18 @@ def _environment(placement: Placement) -> Iterator[str]:
 
 def _names(placement: Placement) -> Iterator[str]:
     for field in ("queue", "priority_class"):
-        if (name := getattr(placement, field)) and not _is_name(name):
-            yield f"{field}: {name!r} is no name in Kubernetes; {_NAME_RULE}"
+        if (name := getattr(placement, field)) and not is_name(name):
+            yield f"{field}: {name!r} is no name in Kubernetes; {NAME_RULE}"
 
 
 def _nodes(placement: Placement) -> Iterator[str]:
     for product in placement.gpu_products:
-        if not product or not _is_value(product):
+        if not product or not is_label_value(product):
             yield f"gpu_products: {product!r} is no GPU model" + (
                 "; write it as `kubectl get nodes -L nvidia.com/gpu.product` does: NVIDIA-A10"
             )
-    if not _is_key(placement.gpu_label):
-        yield f"gpu_label: {placement.gpu_label!r} is no key of a node label; {_LABEL_RULE}"
+    if not is_label_key(placement.gpu_label):
+        yield f"gpu_label: {placement.gpu_label!r} is no key of a node label; {KEY_RULE}"
     for field in ("node_labels", "preferred_labels"):
         for key, values in getattr(placement, field).items():
             for value in values or [""]:
@@ -281,9 +281,9 @@ def _nodes(placement: Placement) -> Iterator[str]:
             if not values:
                 yield f"{field}: {key}: no value would do; list those that do"
     for toleration in placement.tolerations:
-        if not _is_key(toleration.key) or not _is_value(toleration.value):
+        if not is_label_key(toleration.key) or not is_label_value(toleration.value):
             shown = toleration.key + (f"={toleration.value}" if toleration.value else "")
-            yield f"tolerations: {shown!r} is no taint; {_LABEL_RULE}"
+            yield f"tolerations: {shown!r} is no taint; {VALUE_RULE}"
 
 
 def _labels(labels: Mapping[str, str]) -> Iterator[str]:
@@ -295,20 +295,7 @@ def _labels(labels: Mapping[str, str]) -> Iterator[str]:
                 f"labels: {key} is set by trainyard or the cluster; accepted are others, such as "
                 "team"
             )
-        elif not _is_key(key):
-            yield f"labels: {key!r} is no key of a label; {_LABEL_RULE}, example.org/ before it"
-        if not _is_value(value):
-            yield f"labels: {key}: {value!r} is no value of a label; {_LABEL_RULE}"
-
-
-def _is_name(text: str) -> bool:
-    return len(text) <= 253 and bool(_SUBDOMAIN.fullmatch(text))
-
-
-def _is_value(text: str) -> bool:
-    return not text or (len(text) <= 63 and bool(_PART.fullmatch(text)))
-
-
-def _is_key(text: str) -> bool:
-    prefix, slash, name = text.rpartition("/")
-    return bool(name) and _is_value(name) and (_is_name(prefix) if slash else True)
+        elif not is_label_key(key):
+            yield f"labels: {key!r} is no key of a label; {KEY_RULE}"
+        if not is_label_value(value):
+            yield f"labels: {key}: {value!r} is no value of a label; {VALUE_RULE}"
