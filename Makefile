@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test servers lint bench clean
+.PHONY: demo test servers lint bench images images-check clean
 
 # Installs everything, makes a small video data set and runs the main pipeline end to end.
 demo: $(INSTALLED)
@@ -26,6 +26,14 @@ servers: $(INSTALLED)
 # Speed, as ratios against a named alternative in the same run.
 bench: $(INSTALLED)
 	@for bench in tests/benchmarks/bench_*.py; do $(BIN)/python $$bench || exit 1; done
+
+# Container images, with docker, podman or buildah: make images IMAGES="data torch" REGISTRY=… PUSH=1
+images:
+	@PYTHON=$(PYTHON) sh images/build.sh $(IMAGES)
+
+# The same installs and smoke commands in clean venvs, one after the other, without an engine.
+images-check:
+	@PYTHONPATH=. $(PYTHON) tests/check_images.py $(IMAGES)
 
 clean:
 	rm -rf .demo .trainyard .mypy_cache .ruff_cache .pytest_cache build *.egg-info
