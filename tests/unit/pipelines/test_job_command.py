@@ -175,7 +175,7 @@ def test_what_kubernetes_would_refuse_is_refused_here_all_at_once(tmp_path: Path
     assert "Traceback" not in done.stderr
     for expected in (
         "--retries: -2 is refused; accepted are 0 (a failure is final) to 100",
-        "--pvc: claim 'Work_X' is no name in Kubernetes; use a-z",
+        "--pvc: claim 'Work_X' is no name in Kubernetes; accepted are a-z",
         "--namespace: 'Bad NS' is no name of a namespace; accepted are at most 63",
         "--secret: 'Data_Base' is no name of a Secret",
         "--secret s:KEY: values never belong on the command line",
