@@ -159,7 +159,7 @@ def run_body(
         wanted: what to run.
         experiment: id of the experiment.
         pipeline: id of the pipeline.
-        version: id of the version.
+        version: id of the version; '' for the newest one when the run starts.
         root: where artifacts go; '' for the server's place.
         note: a description.
     """
@@ -168,7 +168,7 @@ def run_body(
         description=note or wanted.definition.version,
         experiment_id=experiment,
         pipeline_version_reference=kfp_server_api.V2beta1PipelineVersionReference(
-            pipeline_id=pipeline, pipeline_version_id=version
+            pipeline_id=pipeline, pipeline_version_id=version or None
         ),
         runtime_config=kfp_server_api.V2beta1RuntimeConfig(
             parameters=dict(wanted.parameters), pipeline_root=root or None
