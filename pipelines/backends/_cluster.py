@@ -102,8 +102,9 @@ class Cluster:
                 config.load_incluster_config(client_configuration=settings)
                 own = (_POD_FOLDER / "namespace").read_text(encoding="utf-8").strip()
             else:
-                config.load_kube_config(client_configuration=settings)
-                _, context = config.list_kube_config_contexts()
+                place = os.environ.get("KUBECONFIG")
+                config.load_kube_config(place, client_configuration=settings)
+                _, context = config.list_kube_config_contexts(place)
                 own = (context or {}).get("context", {}).get("namespace", "default")
         except (config.ConfigException, OSError, KeyError, TypeError) as error:
             place = os.environ.get("KUBECONFIG") or "~/.kube/config"

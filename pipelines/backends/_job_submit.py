@@ -52,14 +52,8 @@ def submit(
     """
     config, wanted = documents
     name = wanted["metadata"]["name"]
-    existing = cluster.get("Job", name)
+    existing = find_same(cluster, wanted)
     if existing is not None:
-        if content_of(existing) != content_of(wanted):
-            raise InputError(
-                f"Job/{name} exists in {cluster.namespace} and does something else; give another "
-                f"--name, or remove it with: kubectl -n {cluster.namespace} delete job {name} "
-                "(nothing was changed)"
-            )
         end = job_end(cluster, existing)
         if end is None or end.exit_code == 0:
             state = "is running already" if end is None else "is done already"
@@ -69,7 +63,7 @@ def submit(
         before_replacing(existing)
         cluster.delete("Job", name)
         cluster.wait_gone("Job", name, existing["metadata"]["uid"])
-    _require_acceptance(cluster, documents, name)
+    require_acceptance(cluster, documents)
     made = create_with_config(cluster, config, wanted)
     say(f"created Job/{name} in {cluster.namespace}")
     return made
@@ -115,8 +109,26 @@ def create_with_config(cluster: Cluster, config: Document, job: Document) -> Doc
     return made
 
 
-def _require_acceptance(cluster: Cluster, documents: Sequence[Document], name: str) -> None:
-    """Has the server check everything before anything is created."""
+def find_same(cluster: Cluster, wanted: Document) -> Document | None:
+    """The Job of this name as the cluster has it, or None.
+
+    Raises:
+        InputError: it does something else.
+    """
+    name = wanted["metadata"]["name"]
+    existing = cluster.get("Job", name)
+    if existing is not None and content_of(existing) != content_of(wanted):
+        raise InputError(
+            f"Job/{name} exists in {cluster.namespace} and does something else; give another "
+            f"--name, or remove it with: kubectl -n {cluster.namespace} delete job {name} "
+            "(nothing was changed)"
+        )
+    return existing
+
+
+def require_acceptance(cluster: Cluster, documents: Sequence[Document]) -> None:
+    """Has the server check a ConfigMap and a Job before they are created."""
+    name = documents[-1]["metadata"]["name"]
     for document in documents:
         try:
             cluster.create(document, dry_run=True)

@@ -15,7 +15,7 @@ from pipelines.backends import Request, RunStatus
 from pipelines.backends._apply import apply_documents
 from pipelines.backends._cluster import Cluster, Document
 from pipelines.backends._job_follow import Follower, job_end, job_state, secret_command
-from pipelines.backends._job_submit import require, submit
+from pipelines.backends._job_submit import find_same, require, require_acceptance, submit
 from pipelines.backends._kubeflow_request import Wanted, wanted_run
 from pipelines.kubernetes_format import kubernetes_documents
 from pipelines.placement import KUBEFLOW_SECRET
@@ -56,6 +56,8 @@ class KubectlBackend:
         wanted, applied, started = _rendered(request)
         cluster = Cluster.connect(wanted.namespace)
         require(cluster, required(cluster.namespace))
+        if find_same(cluster, started[-1]) is None:
+            require_acceptance(cluster, started)
         apply_documents(cluster, applied, _say)
         submit(cluster, started, _say)
         return wanted.name
