@@ -14,6 +14,8 @@ from pipelines import backends, catalog
 from pipelines.apply_command import apply_command
 from pipelines.cluster_options import build_options, cluster_options
 from pipelines.job_command import job_command
+from pipelines.lint_command import lint_command
+from pipelines.outputs_command import outputs
 from pipelines.placement_options import pipeline_options
 from pipelines.run_commands import cancel, follow, status
 from pipelines.schedule_command import schedule
@@ -240,9 +242,11 @@ def logs(files: tuple[str, ...], output: Path | None) -> None:
 
 main.add_command(job_command)
 main.add_command(apply_command)
+main.add_command(lint_command)
 main.add_command(status)
 main.add_command(follow)
 main.add_command(cancel)
+main.add_command(outputs)
 main.add_command(schedule)
 
 

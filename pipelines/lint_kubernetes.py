@@ -25,7 +25,7 @@ from pipelines.names import (
     is_label_value,
     is_name,
 )
-from pipelines.secret_words import secret_in_text, secret_in_value
+from pipelines.secret_words import secret_in_program, secret_in_text, secret_in_value
 
 _LABEL_NAMES = ("Service", "Namespace", "Job")
 _FREE_NAMES = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
@@ -115,7 +115,8 @@ def _check_labels(where: str, metadata: Document) -> Iterator[Finding]:
 
 def _check_config_map(one: Object) -> Iterator[Finding]:
     for key, value in (one.document.get("data") or {}).items():
-        if problem := secret_in_value(str(key), str(value)) or secret_in_text(str(value)):
+        find = secret_in_program if str(key).endswith(".py") else secret_in_text
+        if problem := secret_in_value(str(key), str(value)) or find(str(value)):
             yield Finding(f"{one.where}: data.{key}", problem, "keep it in a Secret")
 
 
