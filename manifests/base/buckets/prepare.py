@@ -5,10 +5,8 @@ Runs in the cluster as the object store's administrator; repeating it changes no
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import tempfile
 import time
 from urllib.parse import urlsplit
 
@@ -35,13 +33,10 @@ def prepare(buckets: list[str]) -> None:
             client.make_bucket(bucket)
         print(f"bucket {bucket} is there")
     provider = StaticProvider(user, password)
-    admin = MinioAdmin(parts.netloc, provider, secure=secure, http_client=http)
+    admin = MinioAdmin(credentials=provider, endpoint=parts.netloc, secure=secure, http_client=http)
     name = os.environ["TRAINYARD_S3_ACCESS_KEY"]
     admin.user_add(name, os.environ["TRAINYARD_S3_SECRET_KEY"])
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump(policy(buckets), file)
-        file.flush()
-        admin.policy_add(POLICY, file.name)
+    admin.policy_add(POLICY, policy=policy(buckets))
     admin.policy_set(POLICY, user=name)
     print("the user of trainyard-s3 may use them")
 
@@ -50,9 +45,8 @@ def policy(buckets: list[str]) -> dict[str, object]:
     """Reading and writing within these buckets; nothing else."""
     arns = [f"arn:aws:s3:::{bucket}" for bucket in buckets]
     whole = ["GetBucketLocation", "ListBucket", "ListBucketMultipartUploads"]
-    within = [
-        "AbortMultipartUpload", "DeleteObject", "GetObject", "ListMultipartUploadParts", "PutObject",
-    ]  # fmt: skip
+    within = ["AbortMultipartUpload", "DeleteObject", "GetObject", "PutObject"]
+    within += ["ListMultipartUploadParts"]
     statements = [_allow(whole, arns), _allow(within, [f"{arn}/*" for arn in arns])]
     return {"Version": "2012-10-17", "Statement": statements}
 
@@ -69,9 +63,8 @@ def _wait_for(client: Minio) -> None:
             client.list_buckets()
             return
         except (urllib3.exceptions.HTTPError, S3Error) as error:
-            final = isinstance(error, S3Error) and error.code in (
-                "InvalidAccessKeyId", "SignatureDoesNotMatch",
-            )  # fmt: skip
+            refusals = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied")
+            final = isinstance(error, S3Error) and error.code in refusals
             if final or time.monotonic() > deadline:
                 raise SystemExit(
                     f"error: the object store does not let us in: {error}; compare "
