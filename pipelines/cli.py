@@ -14,6 +14,7 @@ from pipelines import backends, catalog
 from pipelines.apply_command import apply_command
 from pipelines.cluster_options import build_options, cluster_options
 from pipelines.job_command import job_command
+from pipelines.kubernetes_schedules import schedule_options, wanted_schedule
 from pipelines.lint_command import lint_command
 from pipelines.outputs_command import outputs
 from pipelines.placement_options import pipeline_options
@@ -157,6 +158,7 @@ def run(
 
 @main.command(name="compile")
 @click.argument("pipeline", required=False, default="", shell_complete=_complete_pipeline)
+@schedule_options
 @click.option("--all", "everything", is_flag=True, help="Compile every pipeline.")
 @click.option(
     "--output", type=click.Path(path_type=Path), default=Path(), help="Folder to write to."
@@ -197,11 +199,16 @@ def compile_command(
 
     if bool(pipeline) == everything:
         raise SettingsError(["name one pipeline, or give --all"], "the command line")
+    if options["schedule"] and form != "kubernetes":
+        raise SettingsError(["--schedule needs --format kubernetes"], "the command line")
     names = catalog.names() if everything else [catalog.require(pipeline)]
-    made, warnings = checked(names, build_options(options, state_dir))
+    built = build_options(options, state_dir)
+    schedule = wanted_schedule(names, built, options)
+    made, warnings = checked(names, built)
     for warning in warnings:
         click.echo(warning, err=True)
     made = [in_format(one, form, options["namespace"]) for one in made]
+    made[0].documents.extend(schedule)
     if dry_run:
         click.echo("---\n".join(one.text() for one in made), nl=False)
         return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import email.parser
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -99,9 +100,11 @@ class _Http(ThreadingHTTPServer):
 
 
 @contextmanager
-def running_kubeflow() -> Iterator[KubeflowServer]:
+def running_kubeflow(tls: ssl.SSLContext | None = None) -> Iterator[KubeflowServer]:
     """A server that listens on a free port of this machine."""
     http = _Http(("127.0.0.1", 0), _Handler)
+    if tls:
+        http.socket = tls.wrap_socket(http.socket, server_side=True)
     http.kubeflow = KubeflowServer()
     http.kubeflow.url = f"http://127.0.0.1:{http.server_address[1]}"
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})

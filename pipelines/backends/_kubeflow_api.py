@@ -11,6 +11,7 @@ from typing import Any
 import kfp_server_api
 import urllib3
 from kfp_server_api.exceptions import ApiException
+from kfp_server_api.rest import RESTClientObject
 
 from components.core.errors import InputError, ServiceError
 from pipelines.backends._kubeflow_address import Address
@@ -48,6 +49,7 @@ class Kubeflow:
         settings.retries = False  # nor redirects: the token is for this server only
         settings.client_side_validation = True
         self._client = kfp_server_api.ApiClient(settings)
+        self._client.rest_client = _Transport(settings)
         self.pipelines = kfp_server_api.PipelineServiceApi(self._client)
         self.uploads = kfp_server_api.PipelineUploadServiceApi(self._client)
         self.experiments = kfp_server_api.ExperimentServiceApi(self._client)
@@ -188,6 +190,19 @@ class Kubeflow:
             except urllib3.exceptions.HTTPError as error:
                 raise unreachable(self.address, what, error) from None
         raise AssertionError("every way out of the loop was taken")
+
+
+class _Transport(RESTClientObject):  # type: ignore[misc]
+    """The client's transport; its own answer to a refused handshake is one it trips over."""
+
+    def request(self, *arguments: Any, **options: Any) -> Any:
+        """See the base class."""
+        try:
+            return super().request(*arguments, **options)
+        except ApiException as error:
+            if error.status == 0:
+                raise urllib3.exceptions.SSLError(error.reason) from None
+            raise
 
 
 def plain(model: Any) -> Document:

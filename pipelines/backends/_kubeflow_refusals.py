@@ -47,8 +47,6 @@ def refusal(address: Address, what: str, error: ApiException, with_token: bool) 
     message, said, status = _message(error), "", int(error.status or 0)
     said = f": {message}" if message else ""
     head = f"cannot {what}"
-    if status == 0:
-        return _untrusted(address, head, str(error.reason))
     if status in _BUSY:
         busy = ServiceError(
             f"{head}: {address.url} is overloaded or restarting (it answers {status}{said}); "
@@ -67,7 +65,7 @@ def refusal(address: Address, what: str, error: ApiException, with_token: bool) 
     if status == 404:
         return _absent(address, head, error, message)
     if status == 409:
-        return ExistsError(f"{head}: the name is taken{said}")
+        return ExistsError(f"{head}: its name is taken at {address.url}{said}")
     if status == 413:
         return SettingsError([f"the compiled pipeline is larger than it takes{said}"], head)
     if status in (400, 422):
