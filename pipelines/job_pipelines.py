@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from components.core.errors import SettingsError
 from components.core.images import image
+from components.core.notify import WEBHOOK_VARIABLE
 from components.core.state import digest
 from pipelines.job_places import device_problems, path_problems
 from pipelines.jobs import (
@@ -29,8 +30,9 @@ from pipelines.jobs import (
     stage_documents,
     uncounted_ends,
 )
-from pipelines.placement import HOUR, Placement
+from pipelines.placement import HOUR, Placement, SecretVariables
 from pipelines.plan import Plan
+from pipelines.plan_tasks import Condition
 from pipelines.quantities import dns_label
 
 PLAN_FILE = "run.json"
@@ -51,16 +53,33 @@ DRIVER_PLACEMENT = Placement(
 
 @dataclass(frozen=True)
 class StepJob:
-    """The documents of one step, and the steps it waits for."""
+    """The documents of one step, the steps it waits for, and when it is skipped."""
 
     task: str
     documents: list[Document]
     after: tuple[str, ...]
+    conditions: tuple[Condition, ...] = ()
+    """It is skipped unless all of them hold."""
 
     @property
     def name(self) -> str:
         """Of the step's Job."""
         return str(self.documents[-1]["metadata"]["name"])
+
+    def as_document(self) -> Document:
+        """What `read` makes a step from again."""
+        return {
+            "task": self.task,
+            "after": list(self.after),
+            "conditions": [asdict(condition) for condition in self.conditions],
+            "documents": self.documents,
+        }
+
+    @classmethod
+    def read(cls, document: Document) -> StepJob:
+        """The step that `as_document` wrote."""
+        conditions = tuple(Condition(**condition) for condition in document["conditions"])
+        return cls(document["task"], document["documents"], tuple(document["after"]), conditions)
 
 
 @dataclass(frozen=True)
@@ -73,11 +92,13 @@ class JobPipeline:
     driver_image: str
     placement: Placement = DRIVER_PLACEMENT
     service_account: str = SERVICE_ACCOUNT
+    pipeline: str = ""
+    """Its name, for people."""
 
     @property
     def content(self) -> str:
         """A digest of everything that will run, the names included."""
-        return digest([[step.task, step.documents, step.after] for step in self.steps])
+        return digest([step.as_document() for step in self.steps])
 
     def driver_documents(self) -> list[Document]:
         """The ConfigMap with every step, and the driver Job.
@@ -85,10 +106,9 @@ class JobPipeline:
         Raises:
             SettingsError: the documents are too large for a ConfigMap.
         """
-        steps = [
-            {"task": s.task, "after": list(s.after), "documents": s.documents} for s in self.steps
-        ]
-        plan = json.dumps({"run": self.run, "steps": steps}, indent=1, ensure_ascii=False)
+        steps = [step.as_document() for step in self.steps]
+        content = {"run": self.run, "pipeline": self.pipeline, "steps": steps}
+        plan = json.dumps(content, indent=1, ensure_ascii=False)
         if len(plan.encode()) > LARGEST_CONFIG:
             raise SettingsError(
                 [f"{len(plan.encode())} bytes of Jobs, over {LARGEST_CONFIG}; shorten the lists"],
@@ -127,6 +147,7 @@ def pipeline_jobs(
     state_dir: str = "",
     namespace: str = "",
     registry: str = "",
+    notify: str = "",
 ) -> JobPipeline:
     """Renders a run: artifacts go to `<root>/runs/<run>/<task>/<output>`, state to `<root>/state`.
 
@@ -139,6 +160,8 @@ def pipeline_jobs(
         state_dir: where work is kept for resuming, shared by all runs; '' for `<root>/state`.
         namespace: '' for the kubeconfig's.
         registry: prefix of the images; '' for the environment's or the default.
+        notify: Secret with TRAINYARD_WEBHOOK_URL, which the driver tells how the run ended; ''
+            for nobody.
 
     Raises:
         SettingsError: places that pods would not find or could not write to.
@@ -147,10 +170,20 @@ def pipeline_jobs(
     if found := place_problems(jobs):
         raise SettingsError(found, "the places")
     steps = tuple(
-        StepJob(step.task, stage_documents(jobs[step.task]), tuple(sorted(step.after)))
+        StepJob(
+            step.task, stage_documents(jobs[step.task]), tuple(sorted(step.after)), step.conditions
+        )
         for step in described.steps
     )
-    return JobPipeline(run, namespace, steps, image("data", registry))
+    driver = replace(DRIVER_PLACEMENT, secrets=webhook_secret(notify))
+    driver_image = image("data", registry)
+    return JobPipeline(run, namespace, steps, driver_image, driver, pipeline=described.name)
+
+
+def webhook_secret(secret: str) -> tuple[SecretVariables, ...]:
+    """The webhook's address for the driver, from the Secret of that name; nothing for ''."""
+    variables = {WEBHOOK_VARIABLE: WEBHOOK_VARIABLE}
+    return (SecretVariables(secret, variables, optional=True),) if secret else ()
 
 
 def step_jobs(

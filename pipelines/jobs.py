@@ -19,7 +19,7 @@ import yaml
 
 from components import __version__
 from components.core.settings import Settings
-from components.core.stage import Stage
+from components.core.stage import DECISION_VARIABLE, Stage
 from components.core.state import digest
 from pipelines.placement import PREFERENCE, QUEUE_LABEL, Placement, Volume, expressions
 from pipelines.quantities import dns_label
@@ -30,6 +30,9 @@ CONFIG_FOLDER = "/trainyard/config"
 SETTINGS_FILE = "params.yaml"
 SCRATCH = "/tmp"
 """Where a pod may write besides its volumes; the rest of its file system is read-only."""
+
+TERMINATION_MESSAGE = "/dev/termination-log"
+"""Kubernetes shows what a container writes there as the message of its end."""
 
 USER = 1000
 """The user that images run as; files on volumes belong to it."""
@@ -94,6 +97,8 @@ def _documents(job: StageJob, name: str) -> tuple[Document, Document]:
         "args": _arguments(job),
     }
     environment = {"TRAINYARD_STATE_DIR": job.state_dir, "TRAINYARD_RUN_ID": run}
+    if job.stage.decides:  # the answer becomes part of the pod's status, where the driver reads it
+        environment[DECISION_VARIABLE] = TERMINATION_MESSAGE
     pod = pod_spec(container, job.placement, environment, config=name)
     return (
         config_map(about, {SETTINGS_FILE: _settings_text(job)}),

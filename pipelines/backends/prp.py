@@ -36,10 +36,7 @@ class PrpBackend:
             SettingsError: everything that is wrong with parameters, places and placement.
         """
         rendered = _rendered(request)
-        steps = [
-            {"task": s.task, "after": list(s.after), "documents": s.documents}
-            for s in rendered.steps
-        ]
+        steps = [step.as_document() for step in rendered.steps]
         return {"run": rendered.run, "driver": rendered.driver_documents(), "steps": steps}
 
     def run(self, request: Request) -> int:
@@ -105,7 +102,8 @@ def _rendered(request: Request) -> JobPipeline:
         found += job_rules.errors(findings)
     if found:
         raise SettingsError(list(dict.fromkeys(found)), "the run")
-    rendered = pipeline_jobs(described, described.resolve(given), **where)
+    values = described.resolve(given)
+    rendered = pipeline_jobs(described, values, **where, notify=options.notify)
     _check(rendered)
     return rendered
 

@@ -105,12 +105,26 @@ def test_a_pipeline_is_rendered_as_one_job_per_step_and_a_driver(tmp_path: Path)
         "all: {volumes: [{claim: clips, path: /data}]}\n"
         "train_video: {gpus: 2, cpu: 8, memory: 24Gi, shared_memory: 8Gi}\n"
     )
-    [shown] = printed(tmp_path, *PIPELINE, "--placement", "placement.yaml")
+    [shown] = printed(tmp_path, *PIPELINE, "--placement", "placement.yaml", "--notify", "hook")
     steps = {step["task"]: step for step in shown["steps"]}
     order = list(steps)
     assert all(order.index(e) < order.index(task) for task in order for e in steps[task]["after"])
     config, driver = shown["driver"]
-    assert json.loads(config["data"]["run.json"]) == {"run": "first", "steps": shown["steps"]}
+    assert json.loads(config["data"]["run.json"]) == {
+        "run": "first",
+        "pipeline": "low_resolution_actions",
+        "steps": shown["steps"],
+    }
+    changed = {"task": "check-changes", "output": "Output", "value": "yes"}
+    for task, step in steps.items():
+        always = task in ("dataset-sync", "check-changes")
+        assert step["conditions"] == ([] if always else [changed]), task
+    [variable] = [v for v in environment(steps["check-changes"]["documents"][1]) if "DECISION" in v]
+    assert variable == "TRAINYARD_DECISION_FILE"
+    assert environment(driver)["TRAINYARD_WEBHOOK_URL"] == {
+        "secretKeyRef": {"name": "hook", "key": "TRAINYARD_WEBHOOK_URL", "optional": True}
+    }
+    assert "TRAINYARD_WEBHOOK_URL" not in environment(steps["train-video"]["documents"][1])
     pod = driver["spec"]["template"]["spec"]
     assert pod["containers"][0]["command"] == ["python", "-m", "pipelines.backends._prp_driver"]
     assert pod["containers"][0]["resources"]["limits"]["cpu"] == "1"
@@ -137,6 +151,12 @@ def test_a_pipeline_is_rendered_as_one_job_per_step_and_a_driver(tmp_path: Path)
     assert settings["repository"] == "/data/runs/first/model_repository"
     documents = [*shown["driver"], *(d for step in shown["steps"] for d in step["documents"])]
     assert job_rules.check(documents) == []
+
+
+def environment(job: dict[str, Any]) -> dict[str, Any]:
+    """Variable → its value, or where that comes from."""
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    return {v["name"]: v.get("value", v.get("valueFrom")) for v in container["env"]}
 
 
 def test_a_planted_secret_appears_in_no_document(tmp_path: Path) -> None:
