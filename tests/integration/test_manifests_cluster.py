@@ -198,16 +198,19 @@ TRAIN_JOBS: set[Right] = {
     ("trainer.kubeflow.org", "trainjobs", verb) for verb in ("create", "get", "delete", "watch")
 }
 RUNS: set[Right] = {
-    *(("pipelines.kubeflow.org", "runs", verb) for verb in ("create", "get", "list", "terminate")),
-    *(("pipelines.kubeflow.org", "pipelines", verb) for verb in ("get", "list")),
-    *(("pipelines.kubeflow.org", "experiments", verb) for verb in ("create", "get", "list")),
+    ("pipelines.kubeflow.org", resource, verb)
+    for resource, verbs in (
+        ("runs", ("create", "get", "list", "readArtifact", "terminate")),
+        ("pipelines", ("get", "list")),
+        ("experiments", ("create", "get", "list")),
+    )
+    for verb in verbs
 }
 RIGHTS: dict[tuple[str, str], dict[str, set[Right]]] = {
-    ("trainyard", "trainyard-stage"): {},
-    ("trainyard", "trainyard-driver"): {"trainyard": DRIVER | NODE_GROUPS},
-    ("trainyard", "trainyard-scheduler"): {"kubeflow": RUNS},
     ("trainyard", "default"): {},
     ("kubeflow", "trainyard-stage"): {},
+    ("kubeflow", "trainyard-driver"): {"kubeflow": DRIVER | NODE_GROUPS | TRAIN_JOBS},
+    ("kubeflow", "trainyard-scheduler"): {"kubeflow": RUNS},
     ("kubeflow", "pipeline-runner"): {"kubeflow": NODE_GROUPS | TRAIN_JOBS},
     ("kubeflow", "default-editor"): {"kubeflow": NODE_GROUPS | TRAIN_JOBS},
     ("kubeflow", "default"): {},
