@@ -68,7 +68,10 @@ def apply_command(
         names = catalog.names() if everything else [catalog.require(pipeline)]
         documents = _compiled(names, state_dir, options)
     _check(documents)
-    _apply(Cluster.connect(options["namespace"]), documents, dry_run, force_conflicts)
+    cluster = Cluster.connect(options["namespace"])
+    _apply(cluster, documents, dry_run, force_conflicts)
+    if options["schedule"]:
+        _warn_of_absent(cluster)
 
 
 def read_documents(paths: Iterable[Path], namespace: str = "") -> list[Document]:
@@ -167,3 +170,12 @@ def _apply(cluster: Any, documents: Sequence[Document], dry_run: bool, force: bo
         click.echo("everything is so already; nothing was changed")
     elif dry_run:
         click.echo("nothing was changed: this was a dry run")
+
+
+def _warn_of_absent(cluster: Any) -> None:
+    """Runs that start at night should not find then what is missing."""
+    from pipelines.backends._job_submit import missing
+    from pipelines.backends.kubectl import required
+
+    for text in missing(cluster, required(cluster.namespace)):
+        click.echo(f"warning: {text}", err=True)

@@ -72,24 +72,28 @@ def submit(
 def require(cluster: Cluster, wanted: Mapping[tuple[str, str], str]) -> None:
     """What Jobs will need; a pod that lacks it would wait without end.
 
-    What we may not look at is taken to be there.
+    Raises:
+        InputError: with everything that is missing.
+    """
+    if found := missing(cluster, wanted):
+        raise InputError("\n".join(found))
+
+
+def missing(cluster: Cluster, wanted: Mapping[tuple[str, str], str]) -> list[str]:
+    """What is not there, each with the way to make it; what we may not look at counts as there.
 
     Args:
         cluster: where.
         wanted: kind and name → how to make it.
-
-    Raises:
-        InputError: with everything that is missing.
     """
-    missing = []
+    found = []
     for (kind, name), fix in wanted.items():
         try:
             if not cluster.exists(kind, name):
-                missing.append(f"there is no {kind}/{name} in {cluster.namespace}: {fix}")
+                found.append(f"there is no {kind}/{name} in {cluster.namespace}: {fix}")
         except ForbiddenError:
             continue
-    if missing:
-        raise InputError("\n".join(missing))
+    return found
 
 
 def create_with_config(cluster: Cluster, config: Document, job: Document) -> Document:
