@@ -22,6 +22,8 @@ from kubeflow_runs import written
 
 Document = dict[str, Any]
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 _CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 6, 429: 8, 500: 13, 503: 14}
 """HTTP status → gRPC code, as grpc-gateway pairs them."""
 
@@ -188,7 +190,7 @@ class KubeflowServer:
 
     def _upload_version(self, asked: Asked) -> Document:
         pipeline = _one(self.pipelines, "Pipeline", asked.query.get("pipelineid", ""))
-        documents = list(yaml.safe_load_all(asked.body["uploadfile"]))
+        documents = list(yaml.load_all(asked.body["uploadfile"], Loader=_LOADER))
         if not documents or "pipelineInfo" not in documents[0]:
             raise RefusedError(400, "Invalid input error: unknown template format")
         name = asked.query["name"]

@@ -127,7 +127,7 @@ class Kubeflow:
         """Everything that a listing method lists, page by page."""
         token = ""
         while True:
-            more = {"page_token": token} if token else {}
+            more: dict[str, Any] = {"page_token": token} if token else {}
             page = self.call(what, send, *arguments, page_size=PAGE_SIZE, **more, **options)
             yield from page.get(field) or []
             following = str(page.get("next_page_token") or "")

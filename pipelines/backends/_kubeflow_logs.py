@@ -53,7 +53,7 @@ class PodLogs:
     def _text(self, pod: str, whole: bool) -> str | None:
         """All of a pod's log, or None where there is none yet."""
         query = {"podname": pod, "podnamespace": self.namespace, "runid": self.run}
-        ways = (
+        ways: tuple[tuple[str, dict[str, str]], ...] = (
             ("/k8s/pod/logs", query),
             (f"/apis/v1alpha1/runs/{self.run}/nodes/{pod}/log", {}),
         )

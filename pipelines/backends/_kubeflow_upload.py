@@ -28,6 +28,8 @@ ROOT = "TRAINYARD_KUBEFLOW_ROOT"
 """Environment variable: where artifacts go, such as s3://bucket/prefix; by default where the
 server puts them."""
 
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
 
 @dataclass(frozen=True)
 class Place:
@@ -98,7 +100,7 @@ def find_pipeline(api: Kubeflow, name: str, namespace: str) -> Document | None:
         return None
 
 
-def in_namespace(namespace: str) -> dict[str, str]:
+def in_namespace(namespace: str) -> dict[str, Any]:
     """The argument that limits a request to a namespace, where one is given."""
     return {"namespace": namespace} if namespace else {}
 
@@ -126,7 +128,7 @@ def _version(api: Kubeflow, definition: Definition, pipeline: str) -> Document:
         return found
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{definition.version}.yaml"
-        file.write_text(yaml.safe_dump_all(definition.documents, sort_keys=True), encoding="utf-8")
+        file.write_text(yaml.dump_all(definition.documents, Dumper=_DUMPER), encoding="utf-8")
         try:
             return api.call(
                 "upload the pipeline",

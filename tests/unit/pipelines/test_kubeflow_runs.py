@@ -226,7 +226,7 @@ def test_a_pod_that_finds_no_node_is_explained(
 
 def test_a_run_that_is_not_there_and_one_that_is_over(server: KubeflowServer) -> None:
     for ask in (BACKEND.status, BACKEND.follow, BACKEND.cancel):
-        with pytest.raises(InputError, match="find run nope: .* Run nope not found"):
+        with pytest.raises(InputError, match=r"find run nope: .* Run nope not found"):
             ask("nope", "")
     run = BACKEND.submit(request())
     BACKEND.cancel(run, "")
