@@ -189,10 +189,24 @@ def _stand_in(folder: Path) -> None:
 
 def unpinned(environment: Path, constraints: str) -> list[str]:
     """What a venv holds and the constraints do not pin to that version; pip itself apart."""
-    freeze = [str(environment / "bin" / "python3"), "-m", "pip", "freeze", "--all"]
-    frozen = subprocess.run(freeze, capture_output=True, text=True, check=True).stdout.split("\n")
-    installed = {line for line in frozen if "==" in line and not line.startswith("pip==")}
-    return sorted(installed - set(constraints.split()) - {f"trainyard=={__version__}"})
+    program = (
+        "from importlib.metadata import distributions\n"
+        "for package in distributions(): print(f'{package.name}=={package.version}')"
+    )
+    listed = subprocess.run(
+        [str(environment / "bin" / "python3"), "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    installed = {_normal(line) for line in listed}
+    pins = {_normal(line) for line in constraints.split()} | {f"trainyard=={__version__}"}
+    return sorted(pin for pin in installed - pins if not pin.startswith("pip=="))
+
+
+def _normal(pin: str) -> str:
+    name, _, version = pin.partition("==")
+    return f"{re.sub(r'[-_.]+', '-', name).lower()}=={version}"
 
 
 def check(name: str, repository: Path = REPOSITORY) -> Iterator[str]:
