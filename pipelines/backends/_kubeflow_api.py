@@ -71,7 +71,7 @@ class Kubeflow:
             ServiceError: there is none, it lets nobody in, or it is too old.
         """
         api = cls(Address.from_environment())
-        found = api.call("ask for its version", api._health.healthz_service_get_healthz)
+        found = api.call("ask Kubeflow for its version", api._health.healthz_service_get_healthz)
         version = str(found.get("tag_name", ""))
         if _numbers(version) and _numbers(version) < OLDEST:
             raise too_old(api.address, version, OLDEST)

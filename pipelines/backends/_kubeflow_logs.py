@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from components.core.errors import TrainyardError
-from pipelines.backends._job_follow import _pending
 from pipelines.backends._kubeflow_api import Kubeflow
 
 WAIT_SECONDS = 30.0
@@ -75,6 +74,8 @@ class PodLogs:
 
     def _explain(self, pod: str) -> None:
         """Says why a pod does not run, as soon as its cluster does."""
+        from pipelines.backends._job_follow import _pending  # slow to import
+
         try:
             found = json.loads(
                 self.api.text(
