@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 
 from components.core.errors import ProblemsError, ServiceError, SettingsError, TrainyardError
@@ -9,6 +10,9 @@ from pipelines.backends._cluster import Cluster, Document, ForbiddenError, NotSe
 from pipelines.kubernetes_format import API_VERSION
 
 Say = Callable[[str], None]
+
+LARGEST_OBJECT = 1_500_000
+"""Bytes that a cluster stores in one object; a dry run, which stores nothing, does not tell."""
 
 
 def apply_documents(
@@ -91,6 +95,9 @@ def older_versions_note(cluster: Cluster, version: Document) -> str:
 def _state(cluster: Cluster, document: Document, force: bool) -> str:
     """absent, different or unchanged; the server was asked whether it takes the document."""
     kind, name = document["kind"], document["metadata"]["name"]
+    if (size := len(json.dumps(document, ensure_ascii=False).encode())) > LARGEST_OBJECT:
+        most = f"a cluster stores {LARGEST_OBJECT} in one object; shorten it"
+        raise SettingsError([f"{size} bytes, but {most}"], name)
     existing = cluster.get(kind, name, document["apiVersion"])
     if existing is None and _waits_for_pipeline(cluster, document):
         return "unchecked"

@@ -160,6 +160,7 @@ def test_every_pipeline_is_applied_and_again_changes_nothing(space: Space) -> No
     dry = space.trainyard("apply", "--all", "--dry-run")
     assert dry.code == 0, dry.err
     assert "Pipeline/action-recognition: would be created" in dry.out
+    assert "Kubeflow checks it once its Pipeline is there" in dry.out
     assert space.items("pipelines") == []
 
     first = space.trainyard("apply", "--all")
@@ -208,6 +209,13 @@ def test_documents_of_any_size_are_applied_from_files(space: Space, tmp_path: Pa
     assert told.code == 0, told.err
     [stored] = space.items("pipelineversions")
     assert stored["spec"]["pipelineSpec"] == version["spec"]["pipelineSpec"]
+    parameters["source"]["description"] = "long " * 400_000
+    version["metadata"]["name"] = "too-large"
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump_all([pipeline, version]))
+    told = space.trainyard("apply", "-f", tmp_path)
+    assert told.code == 2
+    assert "a cluster stores 1500000 in one object" in told.err
+    assert "nothing was changed" in told.err
 
 
 def test_fields_of_others_are_not_taken_silently(space: Space) -> None:
