@@ -14,7 +14,7 @@ from components.core.models import i3d, resized_i3d
 from components.core.models.i3d import ENDPOINTS, SMALL
 from components.core.models.resized_i3d import ResizedI3D
 from components.core.training.fit import resolve_device, resolve_precision
-from components.core.training.launch import process_problems
+from components.core.training.launch import node_group, process_problems
 from components.core.training.views import mirrored_names, swap_pairs
 from components.train_video.stage import TrainSettings
 
@@ -78,6 +78,8 @@ def seen_size(settings: TrainSettings) -> int:
 
 
 def _machine_problems(settings: TrainSettings) -> list[str]:
+    if node_group():  # other machines train, and look themselves
+        return []
     problems = []
     try:
         resolve_precision(settings.precision, resolve_device(settings.device))
@@ -158,7 +160,7 @@ def _remarks(settings: TrainSettings, reader: FrameReader, parts: Parts) -> list
                 f"flip: mirrored clips of {left!r} keep that label; to exchange it use "
                 f"flip_pairs: [{left}={right}]"
             )
-    on_gpu = resolve_device(settings.device).type == "cuda"
+    on_gpu = not node_group() and resolve_device(settings.device).type == "cuda"
     if settings.deterministic and on_gpu and settings.network not in ("i3d", "trilinear"):
         remarks.append(
             "deterministic: training a resizer network has steps that no GPU algorithm repeats "

@@ -1,7 +1,11 @@
-"""Several training processes on this machine, started by torchrun and tied to this one.
+"""Several training processes, started by torchrun and tied to this one.
 
 The parent calls `launch`; each process runs `python -m <module> <folder>`, whose main program is
 `run_worker`. What goes wrong in one of them is raised in the parent as if it had happened there.
+
+They run on this machine, unless TRAINYARD_NODE_GROUP names a command that starts them on others
+(`components.core.training.node` is what each of those runs). Then `folder` lies on storage that
+all of them share, and this process only waits.
 """
 
 from __future__ import annotations
@@ -14,24 +18,44 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from components.core import errors, files
-from components.core.cpus import usable_cpus
 from components.core.errors import InputError, StoppedError, TrainyardError
 from components.core.lifetime import StopSignal, die_with_parent, orderly_stop
+from components.core.training import torchrun
 from components.core.training.fit import resolve_device
 from components.core.training.plan import share_problems, smallest_batch
 
-AGENT = "components.core.training.torchrun"
-SAVE_SECONDS = 600
-"""What processes that were asked to stop get to save their work, if the surroundings let them."""
-
 TOGETHER_SECONDS = 5.0
 """Ends of processes within this time have one cause."""
+
+GROUP_VARIABLE = "TRAINYARD_NODE_GROUP"
+"""JSON of a NodeGroup, and of whatever else its command needs."""
+
+
+@dataclass(frozen=True)
+class NodeGroup:
+    """Machines that train in this one's place."""
+
+    nodes: int
+    processes: int
+    """On each, unless the settings say otherwise."""
+    command: tuple[str, ...]
+    """Gets the module, the folder and the processes per node as further arguments; ends like
+    torchrun. SIGTERM stops the group in order; with this process it ends, too."""
+
+
+def node_group() -> NodeGroup | None:
+    """What the environment says about other machines; None to train on this one."""
+    if not (text := os.environ.get(GROUP_VARIABLE)):
+        return None
+    content = json.loads(text)
+    return NodeGroup(content["nodes"], content["processes"], tuple(content["command"]))
 
 
 def process_problems(processes: int, device: str, batch_size: int, count: int) -> list[str]:
@@ -43,6 +67,9 @@ def process_problems(processes: int, device: str, batch_size: int, count: int) -
         batch_size: most examples in a batch, over all processes.
         count: training examples.
     """
+    if group := node_group():
+        total = group.nodes * (processes or group.processes)
+        return share_problems(count, batch_size, total) if count else []
     try:
         where = resolve_device(device)
     except InputError:  # told elsewhere
@@ -62,8 +89,11 @@ def process_problems(processes: int, device: str, batch_size: int, count: int) -
 def count_processes(processes: int, device: str, batch_size: int, count: int) -> int:
     """How many training processes to use; arguments as of `process_problems`, which has none.
 
-    0 means one per GPU, but no more than the smallest batch has examples; and one on the CPU.
+    0 means one per GPU, but no more than the smallest batch has examples; and one on the CPU. On
+    several machines `processes` is for each of them, and the result for all.
     """
+    if group := node_group():
+        return group.nodes * (processes or group.processes)
     where = resolve_device(device)
     if processes or where.type == "cpu" or where.index is not None:
         return processes or 1
@@ -88,12 +118,23 @@ def launch(module: str, request: Mapping[str, Any], processes: int, folder: Path
     files.remove(folder)
     folder.mkdir(parents=True)
     files.write_json(folder / "request.json", request)
-    command = [sys.executable, "-m", AGENT, str(os.getpid()), str(folder)]
-    command += ["--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", str(processes)]
-    command += ["--log-dir", str(folder / "torchrun"), "-m", module, str(folder)]
+    if group := node_group():
+        command = [*group.command, module, str(folder), str(processes // group.nodes)]
+        environment = dict(os.environ)
+    else:
+        options = {
+            "local-addr": "127.0.0.1",
+            "nproc-per-node": str(processes),
+            "log-dir": str(folder / "torchrun"),
+        }
+        command = torchrun.command(folder / "failures.json", options)
+        command += ["--standalone", "-m", module, str(folder)]
+        # they are on this machine, whatever its name resolves to
+        local = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
+        environment = {**local, **torchrun.environment(processes)}
     with orderly_stop() as stop:
         # a session of its own: a terminal's Ctrl-C reaches them through this process only
-        agent = subprocess.Popen(command, env=_environment(processes), start_new_session=True)
+        agent = subprocess.Popen(command, env=environment, start_new_session=True)
         try:
             code = _wait(agent, stop)
         finally:
@@ -112,9 +153,11 @@ def run_worker(work: Callable[[dict[str, Any]], None]) -> int:
     die_with_parent(signal.SIGKILL)
     folder, rank = Path(sys.argv[1]), int(os.environ["RANK"])
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+    files.remove(folder / f"error-{rank}.json")  # of an earlier attempt that this one takes over
     try:
         with files.full_disk_named(folder):
             work(request)
+        (folder / torchrun.DONE).touch()
         return 0
     except (TrainyardError, StoppedError) as error:
         code, text = error.exit_code, str(error)
@@ -128,16 +171,6 @@ def run_worker(work: Callable[[dict[str, Any]], None]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # libraries would wait for the other processes, which wait for this one
-
-
-def _environment(processes: int) -> dict[str, str]:
-    environment = {
-        "OMP_NUM_THREADS": str(max(1, usable_cpus() // processes)),
-        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(SAVE_SECONDS),
-        # they are on this machine, whatever its name resolves to
-        **({"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}),
-    }
-    return {**environment, **os.environ}
 
 
 def _wait(agent: subprocess.Popen[bytes], stop: StopSignal) -> int:
@@ -181,8 +214,8 @@ def _error(folder: Path, processes: int, stop: StopSignal) -> TrainyardError | S
 
 def _killed(folder: Path) -> tuple[int, int] | None:
     """Rank and signal of the process that was killed first, if that is what broke the others."""
-    path = folder / "failures.json"
-    failures = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    paths = sorted(folder.glob("failures*.json"))
+    failures = [one for path in paths for one in json.loads(path.read_text(encoding="utf-8"))]
     first = min((failure["time"] for failure in failures), default=0.0)
     for failure in failures:
         soon = failure["time"] - first < TOGETHER_SECONDS
