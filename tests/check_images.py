@@ -236,9 +236,12 @@ def _megabytes(folder: Path) -> int:
 def main() -> int:
     known = sorted(path.parent.name for path in (REPOSITORY / "images").glob("*/Dockerfile"))
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("images", nargs="*", choices=[*known, []], default=known)
+    parser.add_argument("images", nargs="*", help=f"of {', '.join(known)}; all by default")
+    names = parser.parse_args().images or known
+    if unknown := ", ".join(sorted(set(names) - set(known))):
+        parser.error(f"unknown image {unknown}; the images are {', '.join(known)}")
     failed = 0
-    for name in parser.parse_args().images:
+    for name in names:
         print(f"{name}:", flush=True)
         try:
             for line in check(name):
