@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ def kustomize(folder: Path) -> list[Document]:
     return list(yaml.safe_load_all(rendered(folder)))
 
 
-@cache
 def rendered(folder: Path) -> str:
     """The same as text."""
     tool = next((tool for tool in ("kubectl", "kustomize") if shutil.which(tool)), None)

@@ -2,13 +2,11 @@
 
 import re
 import shutil
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from servers import absent
+from kustomized import Document, kustomize, validate
 from trainyard_process import REPOSITORY, run
 
 from components import __version__
@@ -27,28 +25,6 @@ CONFIGURATIONS = sorted(
     if not path.parent.name.startswith("_")
 )
 LINE = "  - ../configs/resizer_2d_56\n"
-
-Document = dict[str, Any]
-
-
-def kustomize(folder: Path) -> list[Document]:
-    """The documents that a kustomization renders."""
-    tool = next((tool for tool in ("kubectl", "kustomize") if shutil.which(tool)), None)
-    if tool is None:
-        absent("neither kubectl nor kustomize is here to render prp/")
-    command = ["kubectl", "kustomize"] if tool == "kubectl" else ["kustomize", "build"]
-    done = subprocess.run([*command, folder], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return list(yaml.safe_load_all(done.stdout))
-
-
-def validate(documents: list[Document]) -> None:
-    """Checks against the schemas of the oldest and the newest Kubernetes that we know of."""
-    import kubernetes_validate
-
-    for version in ("1.31", kubernetes_validate.latest_version()):
-        for document in documents:
-            kubernetes_validate.validate(document, version, strict=True)
 
 
 @pytest.fixture(scope="module")
