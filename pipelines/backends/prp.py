@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from components.core.errors import InputError, SettingsError, TrainyardError
+from components.core.errors import SettingsError, TrainyardError
 from pipelines import catalog, job_rules, plan
 from pipelines.backends import Request
-from pipelines.backends._cluster import Cluster, Document, ForbiddenError
+from pipelines.backends._cluster import Cluster, Document
 from pipelines.backends._job_follow import Follower, JobEnd, job_end
-from pipelines.backends._job_submit import submit
+from pipelines.backends._job_submit import require, submit
 from pipelines.job_pipelines import (
     JobPipeline,
     pipeline_jobs,
@@ -151,15 +151,7 @@ def _require_surroundings(cluster: Cluster, rendered: JobPipeline) -> None:
         "ServiceAccount": f"kubectl -n {cluster.namespace} apply -k prp/driver",
         "PersistentVolumeClaim": f"kubectl -n {cluster.namespace} apply -k prp/volume, or --pvc",
     }
-    missing = []
-    for kind, name in dict.fromkeys(wanted):
-        try:
-            if cluster.get(kind, name) is None:
-                missing.append(f"there is no {kind}/{name} in {cluster.namespace}: {fixes[kind]}")
-        except ForbiddenError:
-            continue
-    if missing:
-        raise InputError("\n".join(missing))
+    require(cluster, {(kind, name): fixes[kind] for kind, name in wanted})
 
 
 def _release(cluster: Cluster, rendered: JobPipeline) -> None:
