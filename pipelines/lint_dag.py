@@ -93,9 +93,20 @@ def check_dags(spec: Document) -> Iterator[Finding]:
     known = spec.get("components") or {}
     if not (spec.get("root") or {}).get("dag"):
         yield Finding("root", "has no tasks", "give the pipeline a step")
+    for name, component in known.items():
+        if component.get("dag") is None and not component.get("executorLabel"):
+            yield _empty(f"components.{name}.dag.tasks")
     for group in groups(spec):
         yield from _Dag(group, known).check()
     yield from _check_recursion(known)
+
+
+def _empty(where: str) -> Finding:
+    return Finding(
+        where,
+        "is empty: the server refuses groups without tasks, such as an empty ExitHandler",
+        "put a step into it or leave it out",
+    )
 
 
 def _check_recursion(known: Mapping[str, Any]) -> Iterator[Finding]:
@@ -132,11 +143,7 @@ class _Dag:
     def check(self) -> Iterator[Finding]:
         """Every finding of the group."""
         if not self._tasks:
-            yield Finding(
-                f"{self._where}.tasks",
-                "is empty: the server refuses groups without tasks, such as an empty ExitHandler",
-                "put a step into it or leave it out",
-            )
+            yield _empty(f"{self._where}.tasks")
         for name, task in self._tasks.items():
             where = f"{self._where}.tasks.{name}"
             yield from self._check_component(where, task)

@@ -61,7 +61,7 @@ def _check_uses(
     known = spec.get("components") or {}
     for name, component in known.items():
         label = str(component.get("executorLabel") or "")
-        if component.get("dag") is None and label not in executors:
+        if component.get("dag") is None and label and label not in executors:
             text = f"no executor {label!r}{closest(str(label), executors)}"
             where = f"components.{name}.executorLabel"
             yield Finding(where, text, "name one of deploymentSpec.executors")

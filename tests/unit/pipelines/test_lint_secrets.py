@@ -1,0 +1,198 @@
+"""A secret that was planted anywhere is found, and never repeated."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from kfp import dsl, kubernetes
+from reference_pipelines import PIPELINES, add, compiled, say
+
+from pipelines.container_rules import Finding
+from pipelines.job_rules import check
+from pipelines.lint import lint_pipeline, lint_run
+from pipelines.lint_kubernetes import lint_kubernetes
+from pipelines.secret_words import secret_in_content, secret_in_program
+
+PLANTED = "Zq9-vT4xk2PlantedWp7"
+ADDRESS = f"postgresql://me:{PLANTED}@database/runs"
+ACCESS_KEY = "AKIA" + "PLANTEDPLANTED22"
+
+Documents = list[dict[str, Any]]
+
+
+def program(name: str) -> Callable[[Documents], None]:
+    def plant(documents: Documents) -> None:
+        command = documents[0]["deploymentSpec"]["executors"]["exec-add"]["container"]["command"]
+        command[-1] += f"\n    connect(host='a', {name}='{PLANTED}')\n"
+
+    return plant
+
+
+def container(field: str, value: Any) -> Callable[[Documents], None]:
+    def plant(documents: Documents) -> None:
+        executors = documents[0]["deploymentSpec"]["executors"]
+        executors["exec-add"]["container"][field] = value
+
+    return plant
+
+
+def default(name: str, value: Any, kind: str = "STRING") -> Callable[[Documents], None]:
+    def plant(documents: Documents) -> None:
+        inputs = documents[0]["root"].setdefault("inputDefinitions", {})
+        parameter = {"parameterType": kind, "defaultValue": value}
+        inputs.setdefault("parameters", {})[name] = parameter
+
+    return plant
+
+
+def metadata(kind: str, name: str, value: str) -> Callable[[Documents], None]:
+    def plant(documents: Documents) -> None:
+        executors = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        executors["exec-add"]["podMetadata"][kind][name] = value
+
+    return plant
+
+
+def constant(name: str, value: Any) -> Callable[[Documents], None]:
+    def plant(documents: Documents) -> None:
+        task = documents[0]["root"]["dag"]["tasks"]["add"]
+        given = task.setdefault("inputs", {}).setdefault("parameters", {})
+        given[name] = {"runtimeValue": {"constant": value}}
+
+    return plant
+
+
+PLANTS = {
+    "variable": container("env", [{"name": "SERVICE_TOKEN", "value": PLANTED}]),
+    "address in a variable": container("env", [{"name": "SERVICE", "value": ADDRESS}]),
+    "argument": container("args", ["run", f"--password={PLANTED}"]),
+    "address as argument": container("args", [ADDRESS]),
+    "command": container("command", ["sh", "-c", f"TOKEN={PLANTED} run"]),
+    "known form": container("args", [ACCESS_KEY]),
+    "program": program("password"),
+    "default": default("api_token", PLANTED),
+    "address as default": default("database", ADDRESS),
+    "nested default": default("options", {"a": [{"secret_key": PLANTED}]}, "STRUCT"),
+    "list of addresses": default("databases", [ADDRESS], "LIST"),
+    "constant": constant("password", PLANTED),
+    "address as constant": constant("a", ADDRESS),
+    "annotation": metadata("annotations", "example.org/token", PLANTED),
+    "address in an annotation": metadata("annotations", "example.org/note", ADDRESS),
+    "label": metadata("labels", "access-key", PLANTED),
+}
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+def test_a_secret_in_a_pipeline_is_found_and_not_repeated(plant: str) -> None:
+    sound = compiled(PIPELINES["pods"])
+    documents = copy.deepcopy(sound)
+    PLANTS[plant](documents)
+    assert documents != sound
+    assert_told(lint_pipeline(documents))
+    assert lint_pipeline(sound) == []
+
+
+def assert_told(found: list[Finding]) -> None:
+    text = "\n".join(map(str, found))
+    told = ("has a literal value", "a URL with a password in it", "an access key, token")
+    assert any(words in text for words in told), text
+    assert PLANTED not in text
+    assert ACCESS_KEY not in text
+
+
+def test_a_secret_among_other_faults_is_not_repeated_by_those() -> None:
+    documents = compiled(PIPELINES["pods"])
+    metadata("labels", "token", f"{PLANTED} !")(documents)
+    container("env", [{"name": "TOKEN", "value": PLANTED}, {"name": "TOKEN", "value": 7}])(
+        documents
+    )
+    assert PLANTED not in "\n".join(map(str, lint_pipeline(documents)))
+
+
+def test_what_the_sdk_wrote_into_a_pipeline_is_looked_through() -> None:
+    @dsl.pipeline(name="leaks")
+    def leaks(password: str = PLANTED):
+        task = say(text=ADDRESS)
+        task.set_env_variable("SERVICE_SECRET", PLANTED)
+        kubernetes.add_pod_annotation(task, "token", PLANTED)
+        add().after(task)
+
+    found = lint_pipeline(compiled(leaks))
+    assert len(found) == 4
+    assert_told(found)
+
+
+def test_a_secret_among_the_values_of_a_run_is_found() -> None:
+    documents = compiled(PIPELINES["values"])
+    assert_told(lint_run(documents, {"text": ADDRESS}))
+    assert_told(lint_run(documents, {"mapped": {"password": PLANTED}}))
+
+
+def test_the_name_of_a_secret_is_none() -> None:
+    assert lint_run(compiled(PIPELINES["secrets"]), {"secret": "database"}) == []
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"kind": "ConfigMap", "data": {"password": PLANTED}},
+        {"kind": "ConfigMap", "data": {"a.yaml": f"url: {ADDRESS}"}},
+        {"kind": "ConfigMap", "data": {"a.json": f'{{"a": {{"apiKey": "{PLANTED}"}}}}'}},
+        {"kind": "ConfigMap", "data": {"a.py": f'connect(token="{PLANTED}")'}},
+        {"kind": "Service", "spec": {}},
+        {"kind": "TrainJob", "spec": {"trainer": {"env": [{"name": "TOKEN", "value": PLANTED}]}}},
+        {"kind": "Pod", "spec": {"containers": [{"args": [f"--token={PLANTED}"]}]}},
+        {
+            "kind": "Pod",
+            "spec": {"initContainers": [{"env": [{"name": "PGPASSWORD", "value": PLANTED}]}]},
+        },
+    ],
+)
+@pytest.mark.parametrize("linter", [lint_kubernetes, check])
+def test_a_secret_in_a_kubernetes_document_is_found_and_not_repeated(
+    document: dict[str, Any], linter: Callable[[list[Any]], list[Finding]]
+) -> None:
+    annotations = {"token": PLANTED} if document["kind"] == "Service" else {}
+    whole = {"apiVersion": "v1", "metadata": {"name": "n", "annotations": annotations}, **document}
+    assert_told(linter([whole]))
+
+
+def test_a_secret_document_is_named_and_its_values_are_not() -> None:
+    secret = {
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
+        "stringData": {"a": PLANTED},
+    }  # fmt: skip
+    [finding] = lint_kubernetes([secret])
+    assert finding.what == "holds secret values"
+    assert PLANTED not in str(finding)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token = os.environ['TOKEN']", "sorted(words, key='name')", "PASSWORD = 'SERVICE_PASSWORD'",
+        "def f(token: str = ''): pass", "connect(f'https://{user}:{token}@host')",
+        "{'token': token}", "not python at all: password",
+    ],
+)  # fmt: skip
+def test_programs_that_only_speak_of_secrets_hold_none(text: str) -> None:
+    assert secret_in_program(text) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token = 'a1'", "self.api_key = 'a1'", "def f(*, password='a1'): pass", "{'secret': 'a1'}",
+        "settings['token'] = 'a1'", "token: str = 'a1'", "connect(password='a1')",
+    ],
+)  # fmt: skip
+def test_programs_that_hold_a_secret(text: str) -> None:
+    assert "has a literal value" in secret_in_program(text)
+
+
+def test_lists_of_variables_are_looked_into() -> None:
+    variables = [{"name": "TOKEN", "value": "a1"}]
+    assert "TOKEN" in secret_in_content({"env": variables})
+    reference = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "TOKEN"}}}
+    assert secret_in_content({"env": [reference]}) == ""
