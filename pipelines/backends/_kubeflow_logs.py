@@ -74,7 +74,7 @@ class PodLogs:
 
     def _explain(self, pod: str) -> None:
         """Says why a pod does not run, as soon as its cluster does."""
-        from pipelines.backends._job_follow import _pending  # slow to import
+        from pipelines.backends._job_follow import pod_pending  # slow to import
 
         try:
             found = json.loads(
@@ -87,7 +87,7 @@ class PodLogs:
         except (TrainyardError, ValueError):
             return
         if found.get("status", {}).get("phase") == "Pending":
-            self._note(_pending(found))
+            self._note(pod_pending(found))
 
     def _waited(self, pod: str) -> bool:
         return time.monotonic() - self._first.setdefault(pod, time.monotonic()) > WAIT_SECONDS

@@ -63,6 +63,10 @@ def wanted_run(request: Request) -> Wanted:
     """
     options = request.cluster or ClusterOptions({}, "")
     found = _output_problems(request.output) if request.output is not None else []
+    if request.output is not None and not request.follow:
+        found.append(
+            "--output: with --no-follow nobody waits for it; use `trainyard outputs` later"
+        )
     if request.resume and not request.name:
         found.append("--resume: say which run with --name")
     name = request.name or _new_name(request.pipeline)

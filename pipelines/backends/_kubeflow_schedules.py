@@ -17,7 +17,7 @@ from components.core.errors import InputError
 from pipelines import cron
 from pipelines.backends._kubeflow_api import Document, Kubeflow, plain
 from pipelines.backends._kubeflow_request import Wanted, shared_documents
-from pipelines.backends._kubeflow_upload import Place, in_namespace, prepare
+from pipelines.backends._kubeflow_upload import Place, in_namespace, latest_version, prepare
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,10 @@ def create(wanted: Wanted, timing: Timing, replace: bool = False) -> tuple[str, 
                 f"there is a schedule {wanted.name!r} with another {', '.join(differences)}; give "
                 "--replace to put this one in its place, or choose another --name"
             )
+    latest = latest_version(api, place.pipeline)
+    newer = (
+        "" if latest == wanted.definition.version else f"; its runs take {latest}, uploaded later"
+    )
     old = {str(other["recurring_run_id"]) for other in existing}
 
     def made() -> Document | None:
@@ -126,7 +130,7 @@ def create(wanted: Wanted, timing: Timing, replace: bool = False) -> tuple[str, 
             api.schedules.recurring_run_service_delete_recurring_run,
             doomed,
         )
-    return str(new["recurring_run_id"]), "replaced" if old else "created"
+    return str(new["recurring_run_id"]), ("replaced" if old else "created") + newer
 
 
 def listed(namespace: str) -> list[Schedule]:

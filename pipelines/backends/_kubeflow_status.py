@@ -41,6 +41,8 @@ class Step:
     """Of its attempts, first to last; of its driver where that failed."""
     seconds: float
     """From start to end; 0 while unknown."""
+    reused: bool = False
+    """Kubeflow's cache had its results, from an earlier run."""
 
     @property
     def is_over(self) -> bool:
@@ -98,12 +100,13 @@ def _step(
     executors = [child for child in children if _EXECUTOR.fullmatch(_name(child))]
     detail = _message(node) or next(filter(None, map(_message, executors)), "")
     now = _STATES.get(str(node.get("state", "")), "pending")
+    reused = bool(executors) and all(child.get("state") == "SKIPPED" for child in executors)
     if now == "cancelled":
         detail = detail or "not run"
-    elif executors and all(child.get("state") == "SKIPPED" for child in executors):
+    elif reused:
         detail = detail or "its cached results are used"
         executors = []
-    return Step(StepStatus(name, now, detail), _pods(executors, by_hash), _seconds(node))
+    return Step(StepStatus(name, now, detail), _pods(executors, by_hash), _seconds(node), reused)
 
 
 def _pods(executors: list[Document], by_hash: Mapping[str, Document]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,11 @@ def runs(api: Kubeflow, experiment: str) -> Any:
         experiment_id=experiment,
         sort_by="created_at desc",
     )
+
+
+def latest_version(api: Kubeflow, pipeline: str) -> str:
+    """Name of the version that a run takes when it names none."""
+    return next((_called(version) for version in _versions(api, pipeline)), "")
 
 
 def find_experiment(api: Kubeflow, name: str, namespace: str) -> Document | None:
@@ -151,14 +157,7 @@ def _same_version(api: Kubeflow, definition: Definition, pipeline: str) -> Docum
     Raises:
         InputError: its name holds another content, or the pipeline is of another origin.
     """
-    listed = api.pages(
-        "list the versions of the pipeline",
-        api.pipelines.pipeline_service_list_pipeline_versions,
-        "pipeline_versions",
-        pipeline,
-        sort_by="created_at desc",
-    )
-    for version in listed:
+    for version in _versions(api, pipeline):
         spec = version.get("pipeline_spec") or {}
         own = (spec.get("pipeline_spec") or spec) if isinstance(spec, dict) else {}
         name = own.get("pipelineInfo", {}).get("name", "")
@@ -176,6 +175,17 @@ def _same_version(api: Kubeflow, definition: Definition, pipeline: str) -> Docum
                 )
             return version
     return None
+
+
+def _versions(api: Kubeflow, pipeline: str) -> Iterator[Document]:
+    """The versions of a pipeline, newest first."""
+    return api.pages(
+        "list the versions of the pipeline",
+        api.pipelines.pipeline_service_list_pipeline_versions,
+        "pipeline_versions",
+        pipeline,
+        sort_by="created_at desc",
+    )
 
 
 def _called(version: Document) -> str:

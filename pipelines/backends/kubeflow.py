@@ -16,7 +16,7 @@ from pipelines.backends._kubeflow_request import (
     shared_documents,
     wanted_run,
 )
-from pipelines.backends._kubeflow_status import is_over, run_status, state
+from pipelines.backends._kubeflow_status import is_over, run_status, state, steps
 from pipelines.backends._kubeflow_upload import create_run, find_experiment, prepare, runs
 
 
@@ -95,12 +95,17 @@ class KubeflowBackend:
         """Writes the run's outputs into a new folder.
 
         Raises:
-            InputError: there is nothing yet, or something in the folder's place.
+            InputError: the run goes on, or has written nothing, or the folder holds something.
         """
         from pipelines.backends._kubeflow_outputs import fetch_outputs
 
         api = Kubeflow.connect()
-        fetch_outputs(api, _read(api, run), folder, _say)
+        found = _read(api, run)
+        if not is_over(found):
+            raise InputError(f"run {run} is {state(found)}; its outputs are whole when it is over")
+        if reused := ", ".join(step.status.task for step in steps(found) if step.reused):
+            _say(f"not among the outputs, as an earlier run has written theirs: {reused}")
+        fetch_outputs(api, found, folder, _say)
 
 
 def _read(api: Kubeflow, run: str) -> Document:

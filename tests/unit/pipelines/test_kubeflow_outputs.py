@@ -3,6 +3,7 @@
 import io
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[KubeflowServer]:
         monkeypatch.delenv(f"TRAINYARD_KUBEFLOW_{name}", raising=False)
     with running_kubeflow() as running:
         monkeypatch.setenv("TRAINYARD_KUBEFLOW_URL", running.url)
-        running.story = [account("r", "SUCCEEDED", step("evaluate-clips", "SUCCEEDED"))]
+        cached = step("dataset-sync", "SUCCEEDED", cached=True)
+        running.story = [
+            account("r", "PENDING"),
+            account("r", "SUCCEEDED", cached, step("evaluate-clips", "SUCCEEDED")),
+        ]
         yield running
 
 
@@ -69,6 +74,8 @@ def test_outputs_of_the_last_attempts_come_whole(
         "evaluate-clips/second/executor-logs": "…",
         "train-video/a1/model/weights/w.bin": "w",
     }
+    with pytest.raises(InputError, match="is pending; its outputs are whole when it is over"):
+        BACKEND.fetch(run, tmp_path / "results")
     written(minio, bucket, run, files)
     BACKEND.fetch(run, tmp_path / "results")
     assert tree(tmp_path / "results") == {
@@ -76,7 +83,9 @@ def test_outputs_of_the_last_attempts_come_whole(
         "evaluate-clips/evaluation/metrics.json": "{}",
         "train-video/model/weights/w.bin": "w",
     }
-    assert f"report:  {tmp_path / 'results/evaluate-clips/report'}" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"report:  {tmp_path / 'results/evaluate-clips/report'}" in said
+    assert "as an earlier run has written theirs: dataset-sync\n" in said
     with pytest.raises(InputError, match="already exists and holds something else"):
         BACKEND.fetch(run, tmp_path / "results")
     done = trainyard(tmp_path, "outputs", run, "--output", "again")
@@ -104,8 +113,11 @@ def test_outputs_that_cannot_be_had_are_told_before_or_by_their_place(
         monkeypatch.delenv(f"TRAINYARD_S3_{name}", raising=False)
     with pytest.raises(SettingsError, match=r"--output: .*TRAINYARD_S3_ENDPOINT"):
         BACKEND.run(request(tmp_path / "results"))
+    with pytest.raises(SettingsError, match="--output: with --no-follow"):
+        BACKEND.run(replace(request(tmp_path / "results"), follow=False))
     assert server.asked == []
     monkeypatch.setenv("TRAINYARD_KUBEFLOW_ROOT", "gs://elsewhere/root")
+    server.story.pop(0)
     run = BACKEND.submit(request())
     with pytest.raises(ServiceError, match=rf"fetch them from gs://elsewhere/root/…/{run}"):
         BACKEND.fetch(run, tmp_path / "results")

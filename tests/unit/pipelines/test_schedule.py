@@ -100,6 +100,15 @@ def test_the_same_schedule_is_made_once_and_another_one_on_demand(server: Kubefl
     assert order == ["POST", "POST", "DELETE"]
 
 
+def test_runs_that_take_a_version_uploaded_later_are_told(server: KubeflowServer) -> None:
+    schedule(*NIGHTLY, "0 3 * * *", "--name", "first")
+    schedule(*NIGHTLY, "0 3 * * *", "--name", "second", "--notify", "trainyard-webhook")
+    latest = list(server.versions.values())[-1]["name"]
+    shown = schedule(*NIGHTLY, "0 3 * * *", "--name", "third")
+    assert len(server.versions) == 2
+    assert f"created; its runs take {latest}, uploaded later" in shown.output
+
+
 def test_a_failed_replacement_keeps_the_old_one(server: KubeflowServer) -> None:
     schedule(*NIGHTLY, "0 3 * * *")
     first = only(server)

@@ -57,7 +57,7 @@ def forbidden(path: Path) -> list[str]:
         "stage": ["kfp", "kubernetes", "pipelines", *others, *faces],
         "component": ["kubernetes", "pipelines", *others],
         "projects": ["kubernetes", "pipelines.backends", "pipelines.cli"],
-        "pipelines": [] if "backends" in path.parts else ["kubernetes"],
+        "pipelines": [] if "backends" in path.parts else ["kubernetes", "kfp_server_api"],
     }
     return rules[layer(path)]
 
