@@ -14,15 +14,8 @@ from typing import Any
 
 from components.core.settings import closest
 from pipelines.container_rules import Document, Finding
+from pipelines.lint_placeholders import referenced
 
-PLACEHOLDER = re.compile(r"\{\{\$(.*?)\}\}", re.DOTALL)
-_INPUT = re.compile(r"\.inputs\.parameters\[(?:'|\")(.+?)(?:'|\")\]")
-_OTHERS = re.compile(
-    r"$|\.(inputs|outputs)(\.(artifacts|parameters)\[.+?\].*)?$|\.json_escape\[.+$"
-    r"|\.(pipeline_job_name|pipeline_job_resource_name|pipeline_job_uuid|pipeline_root"
-    r"|pipeline_task_name|pipeline_task_uuid|pipeline_job_create_time_utc"
-    r"|pipeline_job_schedule_time_utc|workspace_path)$"
-)
 _CONDITION = re.compile(r"inputs\.parameter_values\[(?:'|\")(.+?)(?:'|\")\]")
 _PASSED_ALONG = "pipelinechannel--"
 """Prefix of inputs that kfp adds to tasks for placeholders; components do not declare them."""
@@ -70,22 +63,6 @@ def components(spec: Document) -> Iterator[tuple[str, Document]]:
 def component_of(task: Document) -> str:
     """Name of the component that a task runs."""
     return str((task.get("componentRef") or {}).get("name") or "")
-
-
-def referenced(text: str) -> set[str]:
-    """Input parameters that the placeholders in a text stand for."""
-    return {name for inner in PLACEHOLDER.findall(text) for name in _INPUT.findall(inner)}
-
-
-def check_placeholders(where: str, text: str) -> Iterator[Finding]:
-    """Placeholders that the server does not know: it empties or keeps them, as versions differ."""
-    known = all(_OTHERS.match(inner) for inner in PLACEHOLDER.findall(text))
-    if "{{$" in text and (not known or "{{$" in PLACEHOLDER.sub("", text)):
-        yield Finding(
-            where,
-            "holds '{{$', which the server takes for the start of a placeholder",
-            "write the text without it, or use a placeholder of kfp.dsl",
-        )
 
 
 def check_dags(spec: Document) -> Iterator[Finding]:

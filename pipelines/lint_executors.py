@@ -11,14 +11,8 @@ from typing import Any
 from components.core.settings import closest
 from pipelines import lint_kubernetes_config, lint_workspace
 from pipelines.container_rules import Document, Finding, check_amounts, image_problem
-from pipelines.lint_dag import (
-    Group,
-    check_placeholders,
-    component_of,
-    declared,
-    groups,
-    referenced,
-)
+from pipelines.lint_dag import Group, component_of, declared, groups
+from pipelines.lint_placeholders import check_placeholders, referenced
 from pipelines.names import VARIABLE_RULE, is_label_key, is_variable
 
 _PLATFORM = "platforms.kubernetes.deploymentSpec.executors"

@@ -15,6 +15,7 @@ from pipelines.container_rules import (
     check_resources,
 )
 from pipelines.lint_kubernetes_config import check_expression, check_toleration
+from pipelines.lint_workloads import LONG_RUNNING
 from pipelines.names import KEY_RULE, NAME_RULE, VALUE_RULE, is_label_key, is_label_value, is_name
 from pipelines.quantities import is_dns_label
 from pipelines.secret_words import secret_in_program, secret_in_text
@@ -69,9 +70,6 @@ def check_pod(
     yield from _check_nodes(where, spec)
     if prp:
         yield from lint_prp.check_pod(where, spec, kind)
-
-
-LONG_RUNNING = ("Deployment", "StatefulSet", "DaemonSet")
 
 
 def _check_command(where: str, container: Document) -> Iterator[Finding]:

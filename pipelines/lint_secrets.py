@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.container_rules import Document, Finding, check_environment
-from pipelines.lint_dag import check_placeholders, components, declared, groups
+from pipelines.lint_dag import components, declared, groups
+from pipelines.lint_placeholders import check_placeholders
 from pipelines.secret_words import (
     secret_in_content,
     secret_in_program,
