@@ -154,3 +154,26 @@ def test_no_secret_gets_into_a_schedule() -> None:
 def test_the_command_for_a_secret_names_its_keys_once() -> None:
     made = secret_command("vision", "trainyard-kubeflow", ["URL", "URL"])
     assert made == "kubectl -n vision create secret generic trainyard-kubeflow --from-literal=URL=…"
+
+
+RUN = ("run", "action_recognition", "--backend", "kubectl", "--dry-run")
+
+
+def test_a_dry_run_shows_the_exact_documents() -> None:
+    done = trainyard(*RUN, "source=s3://clips", "--name", "first", "--namespace", "vision")
+    assert done.exit_code == 0, done.output
+    [shown] = yaml.safe_load_all(done.stdout)
+    pipeline, version, config, job = shown["documents"]
+    assert [d["kind"] for d in (pipeline, config, job)] == ["Pipeline", "ConfigMap", "Job"]
+    order = RunOrder(**json.loads(config["data"]["request.json"]))
+    assert order.version == version["metadata"]["name"]
+    assert order.parameters["source"] == "s3://clips"
+    assert [config, job] == starter_documents(order, "first")
+
+
+def test_everything_wrong_with_a_run_is_told_at_once(tmp_path: Path) -> None:
+    wrong = ("epochs=many", "--name", "Not_a_label", "--output", tmp_path / "out")
+    done = trainyard(*RUN, *wrong)
+    assert done.exit_code == 2
+    for text in ("epochs", "source", "--name 'Not_a_label'", "--output"):
+        assert text in done.output, text
