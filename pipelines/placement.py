@@ -177,19 +177,21 @@ PRP_PLACEMENTS = {
 
 class GpuChoice(Settings):
     """Pipeline parameters that say where the GPU steps run: whoever fills in the Kubeflow form
-    chooses. They are the steps' placement, never their settings; the embedded runner takes what
-    the machine has."""
+    chooses; for Jobs they are the options of the same names. They are the steps' placement, never
+    their settings; the embedded runner takes what the machine has."""
 
-    gpus: int = Field(1, ge=0, description="On Kubeflow: GPUs of each step that trains; 0 for none")
+    gpus: int = Field(
+        1, ge=0, description="On a cluster: GPUs of each step that trains; 0 for none"
+    )
     gpu_type: str = Field(
         "nvidia.com/gpu",
         min_length=1,
-        description="On Kubeflow: GPU resource of those steps: nvidia.com/gpu, or a MIG profile "
+        description="On a cluster: GPU resource of those steps: nvidia.com/gpu, or a MIG profile "
         "such as nvidia.com/mig-1g.10gb",
     )
     node_selector: dict[str, str] = Field(
         {},
-        description="On Kubeflow: labels that the nodes of those steps must have, such as "
+        description="On a cluster: labels that the nodes of those steps must have, such as "
         '{"nvidia.com/gpu.product": "NVIDIA-A10"}',
     )
 
