@@ -191,12 +191,13 @@ DRIVER: set[Right] = {
 }
 NODE_GROUPS: set[Right] = {
     *(("batch", "jobs", verb) for verb in ("create", "get", "delete")),
-    *(("", "services", verb) for verb in ("create", "get", "delete")),
-    ("", "pods", "list"),
+    *(("", "services", verb) for verb in ("create", "delete")),
+    *(("", "pods", verb) for verb in ("get", "list")),
+    ("", "persistentvolumeclaims", "get"),
     ("", "pods/log", "get"),
 }
 TRAIN_JOBS: set[Right] = {
-    ("trainer.kubeflow.org", "trainjobs", verb) for verb in ("create", "get", "delete", "watch")
+    ("trainer.kubeflow.org", "trainjobs", verb) for verb in ("create", "get", "delete")
 }
 RUNS: set[Right] = {
     ("pipelines.kubeflow.org", resource, verb)
