@@ -325,6 +325,8 @@ class KubeflowServer:
     def _require_namespace(self, namespace: str) -> None:
         if self.multi_user and not namespace:
             raise RefusedError(400, "Invalid input error: namespace is empty in multi-user mode")
+        if namespace and not self.multi_user:
+            raise RefusedError(400, "Invalid input error: no namespace in single-user mode")
 
     def _in_namespace(self, asked: Asked, kept: dict[str, Document]) -> list[Document]:
         wanted = asked.query.get("namespace", "")

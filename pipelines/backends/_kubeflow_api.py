@@ -83,6 +83,18 @@ class Kubeflow:
             )
         return api
 
+    def require_namespace_known(self, namespace: str) -> None:
+        """Refuses a namespace where there are none, as the server would in its own words.
+
+        Raises:
+            InputError: one is given, and the server is of a single user.
+        """
+        if namespace and not self.multi_user:
+            raise InputError(
+                f"{self.address.url} serves a single user and keeps nothing by namespace: leave "
+                f"--namespace {namespace} out"
+            )
+
     def call(
         self,
         what: str,

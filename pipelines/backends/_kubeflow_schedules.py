@@ -97,7 +97,7 @@ def create(wanted: Wanted, timing: Timing, replace: bool = False) -> tuple[str, 
         TrainyardError: as `Kubeflow.call`.
     """
     namespace = wanted.namespace
-    api = Kubeflow.connect(namespace)
+    api = _connected(namespace)
     place = prepare(api, wanted)
     body = plain(schedule_body(wanted, timing, place))
     existing = [s for s in _listed(api, namespace) if s.get("display_name") == wanted.name]
@@ -135,7 +135,7 @@ def create(wanted: Wanted, timing: Timing, replace: bool = False) -> tuple[str, 
 
 def listed(namespace: str) -> list[Schedule]:
     """All schedules, by name."""
-    found = [_schedule(one) for one in _listed(Kubeflow.connect(namespace), namespace)]
+    found = [_schedule(one) for one in _listed(_connected(namespace), namespace)]
     return sorted(found, key=lambda schedule: (schedule.name, schedule.id))
 
 
@@ -158,7 +158,7 @@ def delete(name: str, namespace: str, dry_run: bool = False) -> str:
 
 
 def _change(name: str, namespace: str, verb: str, method: str, dry_run: bool) -> str:
-    api = Kubeflow.connect(namespace)
+    api = _connected(namespace)
     known = list(_listed(api, namespace))
     found = [s for s in known if name in (s.get("display_name"), s.get("recurring_run_id"))]
     if not found:
@@ -170,6 +170,12 @@ def _change(name: str, namespace: str, verb: str, method: str, dry_run: bool) ->
     if not dry_run:
         api.call(f"{verb} the schedule", getattr(api.schedules, method), ids[0])
     return ids[0]
+
+
+def _connected(namespace: str) -> Kubeflow:
+    api = Kubeflow.connect(namespace)
+    api.require_namespace_known(namespace)
+    return api
 
 
 def _listed(api: Kubeflow, namespace: str) -> Any:

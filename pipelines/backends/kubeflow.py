@@ -51,6 +51,7 @@ class KubeflowBackend:
         for warning in wanted.definition.warnings:
             _say(warning)
         api = Kubeflow.connect(wanted.namespace)
+        api.require_namespace_known(wanted.namespace)
         if request.resume:
             run = _resumed(api, wanted)
         else:

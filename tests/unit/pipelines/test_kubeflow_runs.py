@@ -113,7 +113,9 @@ def test_names_taken_by_other_things_are_told(server: KubeflowServer) -> None:
         BACKEND.submit(request())
 
 
-def test_many_users_need_a_namespace(server: KubeflowServer) -> None:
+def test_many_users_need_a_namespace_and_one_has_none(server: KubeflowServer) -> None:
+    with pytest.raises(InputError, match=r"single user .* leave --namespace team-a out"):
+        BACKEND.submit(request(namespace="team-a"))
     server.multi_user = True
     with pytest.raises(InputError, match="--namespace"):
         BACKEND.submit(request())

@@ -181,6 +181,17 @@ def test_pausing_resuming_and_deleting(server: KubeflowServer) -> None:
     assert "there is no schedule 'n' (there: none)" in schedule("delete", "n", code=3).output
 
 
+def test_schedules_of_many_users_lie_in_their_namespaces(server: KubeflowServer) -> None:
+    alone = schedule(*NIGHTLY, "0 3 * * *", "--namespace", "team-a", code=3)
+    assert "leave --namespace team-a out" in alone.output
+    server.multi_user = True
+    assert "many users" in schedule("list", code=3).output
+    schedule(*NIGHTLY, "0 3 * * *", "--namespace", "team-a")
+    assert only(server)["namespace"] == "team-a"
+    assert schedule("list", "--namespace", "team-b").output == ""
+    schedule("delete", "action_recognition", "--namespace", "team-a")
+
+
 def test_names_that_are_not_unique_need_an_id(server: KubeflowServer) -> None:
     schedule(*NIGHTLY, "0 3 * * *", "--name", "n")
     twin = {**only(server), "recurring_run_id": "other-id"}
