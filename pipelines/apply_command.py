@@ -143,18 +143,13 @@ def _compiled(names: Sequence[str], state_dir: str, options: dict[str, Any]) -> 
 
 
 def _check(documents: Sequence[Document]) -> None:
-    from pipelines import job_rules
-    from pipelines.lint import lint_pipeline
+    from pipelines.job_rules import errors, warnings
+    from pipelines.lint_kubernetes import lint_kubernetes
 
-    findings = job_rules.check(documents)
-    for document in documents:
-        if document["kind"] == "PipelineVersion":
-            spec = document.get("spec") or {}
-            parts = [spec.get("pipelineSpec"), spec.get("platformSpec")]
-            findings += lint_pipeline([part for part in parts if isinstance(part, dict)])
-    for warning in job_rules.warnings(findings):
+    findings = lint_kubernetes(documents)
+    for warning in warnings(findings):
         click.echo(warning, err=True)
-    if wrong := job_rules.errors(findings):
+    if wrong := errors(findings):
         raise SettingsError(wrong, "the documents")
 
 

@@ -200,10 +200,25 @@ def _check_nodes(where: str, config: Document) -> Iterator[Finding]:
             yield Finding(f"{place}.weight", text, "use 1 to 100, or none for a requirement")
         for inner, expression in enumerate(term.get("matchExpressions") or []):
             yield from check_expression(f"{place}.matchExpressions[{inner}]", expression)
+        required = {"affinity": {"nodeAffinity": _constant(term.get("nodeAffinityJson")) or {}}}
+        for expression in node_expressions(required):
+            yield from check_expression(f"{place}.nodeAffinityJson", expression)
     for number, term in enumerate(config.get("podAffinity") or []):
         if not is_label_key(term.get("topologyKey")):
             text = f"{term.get('topologyKey')!r} is no key of a node label"
             yield Finding(f"{where}.podAffinity[{number}].topologyKey", text, KEY_RULE)
+
+
+def node_expressions(spec: Document) -> list[Document]:
+    """What a pod requires or prefers of node labels."""
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    terms = list(required.get("nodeSelectorTerms") or [])
+    terms += [
+        preferred.get("preference") or {}
+        for preferred in affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or []
+    ]
+    return [e for term in terms for e in term.get("matchExpressions") or []]
 
 
 def check_toleration(where: str, toleration: Document) -> Iterator[Finding]:

@@ -14,7 +14,11 @@ from pipelines.container_rules import (
     check_image,
     check_resources,
 )
-from pipelines.lint_kubernetes_config import check_expression, check_toleration
+from pipelines.lint_kubernetes_config import (
+    check_expression,
+    check_toleration,
+    node_expressions,
+)
 from pipelines.lint_workloads import LONG_RUNNING
 from pipelines.names import KEY_RULE, NAME_RULE, VALUE_RULE, is_label_key, is_label_value, is_name
 from pipelines.quantities import is_dns_label
@@ -148,5 +152,5 @@ def _check_nodes(where: str, spec: Document) -> Iterator[Finding]:
             yield Finding(f"{where}: nodeSelector.{key}", text, VALUE_RULE)
     for number, toleration in enumerate(spec.get("tolerations") or []):
         yield from check_toleration(f"{where}: tolerations[{number}]", toleration)
-    for number, expression in enumerate(lint_prp.node_expressions(spec)):
+    for number, expression in enumerate(node_expressions(spec)):
         yield from check_expression(f"{where}: nodeAffinity[{number}]", expression)

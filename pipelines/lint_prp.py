@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import PurePosixPath
 
 from pipelines.container_rules import GPU, Document, Finding, limits
+from pipelines.lint_kubernetes_config import node_expressions
 from pipelines.quantities import quantity
 
 INTERACTIVE_SECONDS = 6 * 3600
@@ -142,18 +143,6 @@ def _check_labels(where: str, spec: Document) -> Iterator[Finding]:
             text = f"the node label {key!r} is an old one"
             fix = f"use {DEPRECATED_LABELS[key]}, unless this cluster's nodes lack it"
             yield Finding(f"{where}: nodes", text, fix, "warning")
-
-
-def node_expressions(spec: Document) -> list[Document]:
-    """What a pod requires or prefers of node labels."""
-    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
-    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
-    terms = list(required.get("nodeSelectorTerms") or [])
-    terms += [
-        preferred.get("preference") or {}
-        for preferred in affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or []
-    ]
-    return [e for term in terms for e in term.get("matchExpressions") or []]
 
 
 def _is_stage(container: Document) -> bool:

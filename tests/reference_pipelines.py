@@ -214,6 +214,9 @@ def nodes(selector: dict = {"kind": "gpu"}, tolerated: list = [], affinity: dict
     constant = add()
     kubernetes.add_node_selector_json(constant, {"kind": "cpu"})
     kubernetes.add_toleration_json(constant, [{"key": "a", "operator": "Exists"}])
+    zone = {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}
+    preferred = {"preferredDuringSchedulingIgnoredDuringExecution": [{"preference": zone}]}
+    kubernetes.add_node_affinity_json(constant, preferred)
 
 
 @dsl.container_component

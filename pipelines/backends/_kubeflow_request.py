@@ -21,6 +21,8 @@ from pipelines.backends._kubeflow_api import Document, plain
 from pipelines.building import BuildOptions, build
 from pipelines.cluster_options import state_below
 from pipelines.compile import checked, version_name
+from pipelines.job_rules import errors
+from pipelines.lint import lint_run
 from pipelines.secret_words import secret_in_text, secret_in_value
 
 LONGEST_NAME = 128
@@ -96,11 +98,14 @@ def wanted(
     problems += parameter_problems(described, values)
     if problems:
         raise SettingsError(list(dict.fromkeys(problems)), where)
+    definition, parameters = define(pipeline, built), described.resolve(values)
+    if wrong := errors(lint_run(definition.documents, parameters)):
+        raise SettingsError(wrong, where)
     return Wanted(
-        definition=define(pipeline, built),
+        definition=definition,
         experiment=options.experiment or pipeline,
         name=name,
-        parameters=described.resolve(values),
+        parameters=parameters,
         namespace=options.namespace,
         service_account=options.service_account,
     )

@@ -315,6 +315,12 @@ FAULTS: dict[str, tuple[str, Damage, str, str]] = {
     "operator of an affinity": (
         "nodes", config("exec-add/nodeAffinity/0/matchExpressions/0/operator", "Is"),
         "matchExpressions[0].operator", "operator 'Is'"),
+    "affinity as JSON": (
+        "nodes",
+        config("exec-add-3/nodeAffinity/0/nodeAffinityJson/runtimeValue/constant/"
+               "preferredDuringSchedulingIgnoredDuringExecution/0/preference/matchExpressions/0/"
+               "values", []),
+        "nodeAffinity[0].nodeAffinityJson.values", "are missing"),
     "weight": ("nodes", config("exec-add/nodeAffinity/0/weight", 200), "weight", "200"),
     "medium": (
         "pods", config("exec-add/emptyDirMounts/0/medium", "RAM"), "medium", "medium 'RAM'"),
