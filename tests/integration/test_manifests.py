@@ -1,11 +1,14 @@
 """manifests/: what the overlays render is valid, locked down, complete, and free of secrets."""
 
 import re
+import shlex
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from kustomized import (
     Document,
     containers,
@@ -21,9 +24,9 @@ from trainyard_process import REPOSITORY
 from components import __version__
 from components.core.images import IMAGES
 from pipelines import placement
+from pipelines.cli import main
 from pipelines.container_rules import check_resources
 from pipelines.lint_kubernetes import lint_kubernetes
-from pipelines.run_starter import RunOrder, schedule_documents
 from pipelines.secret_words import names_secret
 
 MANIFESTS = REPOSITORY / "manifests"
@@ -237,11 +240,18 @@ def test_one_file_pins_every_image() -> None:
             assert not re.search(r"image: \S+:\S+", path.read_text(encoding="utf-8")), path
 
 
-def test_the_schedule_is_what_the_command_line_renders() -> None:
-    path = MANIFESTS / "base" / "retrain" / "schedule.yaml"
-    written = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-    order = RunOrder("action-recognition", {"source": "s3://trainyard/clips"})
-    assert written == schedule_documents(order, "retrain-action-recognition", "0 3 * * 0")
+def test_the_schedule_is_what_its_command_writes(tmp_path: Path) -> None:
+    folder = MANIFESTS / "base" / "retrain"
+    text = (folder / "kustomization.yaml").read_text(encoding="utf-8")
+    [command] = re.findall(r"^#   trainyard (.*\\\n.*)$", text, re.MULTILINE)
+    words = shlex.split(command.replace("\\\n#", ""))
+    done = CliRunner().invoke(main, [*words, "--output", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    [file] = tmp_path.iterdir()
+    made = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+    written = list(yaml.safe_load_all((folder / "schedule.yaml").read_text(encoding="utf-8")))
+    assert [d["kind"] for d in written] == ["ConfigMap", "CronJob"]
+    assert made[-2:] == written
     schedule = find(documents_of("cluster"), "CronJob", "retrain-action-recognition")
     assert schedule["spec"]["suspend"] is True
 
