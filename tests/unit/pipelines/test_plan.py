@@ -1,9 +1,14 @@
 """Plans: steps in order, parameters typed, every mistake found before anything runs."""
 
 import pytest
+from kfp import dsl
 
+from components.check_changes.component import check_changes
 from components.core.errors import SettingsError
-from pipelines import catalog, plan
+from components.dataset_sync.component import dataset_sync
+from components.split_clips.component import split_clips
+from pipelines import catalog, plan, plan_tasks
+from pipelines.notification import notification
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +53,65 @@ def test_unknown_pipelines_get_a_hint() -> None:
     with pytest.raises(SettingsError, match="did you mean 'action_recognition'"):
         catalog.require("action_recogniton")
     assert catalog.require("action-recognition") == "action_recognition"
+
+
+def test_steps_below_conditions_are_wired_to_the_pipeline_itself(described: plan.Plan) -> None:
+    steps = {step.task: step for step in described.steps}
+    changed = plan_tasks.Condition("check-changes", "Output", "yes")
+    for task, step in steps.items():
+        always = task in ("dataset-sync", "check-changes")
+        assert step.conditions == (() if always else (changed,)), task
+        assert set(step.after) <= set(steps), "groups are no steps"
+        assert set(step.parameters) == set(step.stage.settings.model_fields)
+        assert always or {"check-changes", "dataset-sync"} <= set(step.after)
+    assert steps["split-clips"].artifacts == {"clips": ("dataset-sync", "clips")}
+    assert steps["train-video"].artifacts["split"] == ("split-clips", "split")
+
+
+def test_groups_in_groups_are_read_too() -> None:
+    @dsl.pipeline(name="nested")
+    def nested(source: str, size: float = 2.0, repository: str = "") -> None:
+        with dsl.ExitHandler(notification("nested", "hook")):
+            clips = dataset_sync(source=source).outputs["clips"]
+            first = check_changes(clips=clips, repository=repository)
+            with dsl.If(first.outputs["Output"] == "yes"):
+                second = check_changes(clips=clips, model_name="two")
+                with dsl.If(second.outputs["Output"] == "no"):
+                    split_clips(clips=clips, test_size=size, val_size=3.0)
+
+    sync, first, second, split = plan.read(nested).steps
+    conditions = [
+        plan_tasks.Condition("check-changes", "Output", "yes"),
+        plan_tasks.Condition("check-changes-2", "Output", "no"),
+    ]
+    assert [s.task for s in (sync, first, second)] == [
+        "dataset-sync",
+        "check-changes",
+        "check-changes-2",
+    ]
+    assert sync.conditions == first.conditions == ()
+    assert [list(second.conditions), list(split.conditions)] == [conditions[:1], conditions]
+    assert sync.parameters == {"source": "source"}
+    assert first.parameters == {"repository": "repository"}
+    assert second.constants == {"model_name": "two"}
+    assert split.parameters == {"test_size": "size"}
+    assert split.constants == {"val_size": 3.0}
+    assert split.artifacts == {"clips": ("dataset-sync", "clips")}
+    assert set(split.after) == {"dataset-sync", "check-changes", "check-changes-2"}
+
+
+def test_groups_that_cannot_be_planned_are_named() -> None:
+    @dsl.pipeline(name="loop")
+    def loop(source: str) -> None:
+        with dsl.ParallelFor([1, 2]) as size:
+            split_clips(clips=dataset_sync(source=source).outputs["clips"], folds=size)
+
+    @dsl.pipeline(name="other")
+    def other(source: str) -> None:
+        with dsl.If(source != "none"):
+            dataset_sync(source=source)
+
+    with pytest.raises(ValueError, match=r"for-loop-\d: cannot read a pipeline with param"):
+        plan.read(loop)
+    with pytest.raises(ValueError, match=r"condition-\d: cannot read the condition"):
+        plan.read(other)
