@@ -17,6 +17,7 @@ from typing import Any, Literal
 from kfp import dsl, kubernetes
 
 from pipelines import catalog
+from pipelines.node_groups import lead_task
 from pipelines.placement import PLACEMENTS, Placement, place
 
 RUN_ID_LABEL = "metadata.labels['pipeline/runid']"
@@ -118,8 +119,18 @@ def guarded(pipeline: str) -> Iterator[None]:
         return
     from pipelines.notification import notification
 
-    with dsl.ExitHandler(notification(pipeline, secret), name="run"):
+    with dsl.ExitHandler(notification(pipeline, secret, _shared(current())), name="run"):
         yield
+
+
+def _shared(options: BuildOptions) -> dict[str, Any]:
+    """What every pod of this cluster needs, as far as all stages say the same."""
+    first, *others = options.placements.values()
+    return {
+        name: getattr(first, name)
+        for name in ("image_pull_secrets", "tolerations", "labels", "queue")
+        if all(getattr(other, name) == getattr(first, name) for other in others)
+    }
 
 
 def step(stage: str, task: Any, chosen: Mapping[str, Any]) -> Any:
@@ -141,6 +152,8 @@ def step(stage: str, task: Any, chosen: Mapping[str, Any]) -> Any:
         placement = replace(placement, environment={**placement.environment, **own})
         # a retry goes on with what its own run has fetched or published
         kubernetes.use_field_path_as_env(task, "TRAINYARD_RUN_ID", RUN_ID_LABEL)
+    if placement.nodes > 1:
+        return place(task, lead_task(stage, placement, task.container_spec.image))
     return place(task, placement, chosen if _follows_form(stage, placement, options) else None)
 
 

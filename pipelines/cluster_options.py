@@ -22,7 +22,7 @@ JOB_BACKENDS = ("prp",)
 _KUBEFLOW_ONLY = ("storage", "experiment")
 
 
-_GPU_OPTIONS = ("gpus", "gpu_products", "gpu_type", "node_selector")
+_GPU_OPTIONS = ("nodes", "gpus", "gpu_products", "gpu_type", "node_selector")
 """They are for the stages that use GPUs; the others are for every stage."""
 
 
@@ -193,7 +193,8 @@ def _contradictions(options: Mapping[str, Any], values: Mapping[str, Any]) -> li
 
 def _chosen_gpus(values: Mapping[str, Any]) -> dict[str, Any]:
     """The sound ones of GPU_PARAMETERS; the others are told with the rest of the parameters."""
-    kinds = {"gpus": int, "gpu_type": str, "node_selector": dict}
-    return {
-        name: values[name] for name, kind in kinds.items() if isinstance(values.get(name), kind)
-    }
+    from components.core.settings import problems
+    from pipelines.placement import GPU_PARAMETERS, GpuChoice
+
+    given = {name: values[name] for name in GPU_PARAMETERS if name in values}
+    return {n: value for n, value in given.items() if not problems(GpuChoice, {n: value})}

@@ -69,8 +69,12 @@ def job_command(
     documents = wanted.documents(files, assignments, inputs, outputs)
     if not applied:
         from pipelines.jobs import as_yaml
+        from pipelines.node_groups import created
 
         click.echo(as_yaml(documents), nl=False)
+        if others := created(documents[-1]):
+            text = f"The pods that train, which the Job itself creates:\n{as_yaml(others)}"
+            click.echo("".join(f"# {line}".rstrip() + "\n" for line in text.splitlines()), nl=False)
         return
     from pipelines.backends.prp import run_job
 
@@ -105,6 +109,7 @@ class _Wanted:
         from pipelines import job_rules
         from pipelines.job_places import device_problems, path_problems
         from pipelines.jobs import StageJob, stage_documents
+        from pipelines.node_groups import created, lead, node_problems
         from pipelines.placement_rules import namespace_problem
 
         placement = self._placement()
@@ -124,8 +129,9 @@ class _Wanted:
         self._found += device_problems(job.settings, placement)
         if problem := namespace_problem(job.namespace):
             self._found.append(f"--namespace: {problem}")
-        documents = stage_documents(job)
-        findings = job_rules.check(documents)
+        self._found += node_problems(job.stage.name, placement)
+        documents = stage_documents(lead(job))
+        findings = job_rules.check([*documents, *created(documents[-1])])
         for warning in job_rules.warnings(findings):
             click.echo(warning, err=True)
         self._found += [f for f in job_rules.errors(findings) if root or _NO_STATE not in f]

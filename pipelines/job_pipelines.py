@@ -30,13 +30,14 @@ from pipelines.jobs import (
     stage_documents,
     uncounted_ends,
 )
+from pipelines.node_groups import LEADER_ACCOUNT, lead, node_problems
 from pipelines.placement import HOUR, Placement, SecretVariables
 from pipelines.plan import Plan
 from pipelines.plan_tasks import Condition
 from pipelines.quantities import dns_label
 
 PLAN_FILE = "run.json"
-SERVICE_ACCOUNT = "trainyard-driver"
+SERVICE_ACCOUNT = LEADER_ACCOUNT
 """What the driver acts as; `prp/driver` creates it."""
 
 TRY_AGAIN = 75
@@ -171,7 +172,10 @@ def pipeline_jobs(
         raise SettingsError(found, "the places")
     steps = tuple(
         StepJob(
-            step.task, stage_documents(jobs[step.task]), tuple(sorted(step.after)), step.conditions
+            step.task,
+            stage_documents(lead(jobs[step.task])),
+            tuple(sorted(step.after)),
+            step.conditions,
         )
         for step in described.steps
     )
@@ -225,7 +229,11 @@ def place_problems(jobs: Mapping[str, StageJob]) -> list[str]:
     return [
         f"{task}: {problem}"
         for task, job in jobs.items()
-        for problem in [*path_problems(job), *device_problems(job.settings, job.placement)]
+        for problem in [
+            *path_problems(job),
+            *device_problems(job.settings, job.placement),
+            *node_problems(job.stage.name, job.placement),
+        ]
     ]
 
 

@@ -70,6 +70,8 @@ class StageJob:
     """Name of the run it belongs to; '' for one of its own."""
     namespace: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    service_account: str = ""
+    """What the stage acts as where it talks to the cluster; '' for stages that do not."""
 
 
 def stage_documents(job: StageJob) -> list[Document]:
@@ -100,6 +102,8 @@ def _documents(job: StageJob, name: str) -> tuple[Document, Document]:
     if job.stage.decides:  # the answer becomes part of the pod's status, where the driver reads it
         environment[DECISION_VARIABLE] = TERMINATION_MESSAGE
     pod = pod_spec(container, job.placement, environment, config=name)
+    if job.service_account:
+        pod |= {"serviceAccountName": job.service_account, "automountServiceAccountToken": True}
     return (
         config_map(about, {SETTINGS_FILE: _settings_text(job)}),
         job_document(about, pod, job.placement, stage_failure_policy()),
@@ -179,19 +183,19 @@ def pod_spec(
         container: its name, image, command and arguments.
         placement: what it asks for.
         environment: variables with plain values; secret ones come with the placement.
-        config: the ConfigMap that is mounted under CONFIG_FOLDER.
+        config: the ConfigMap that is mounted under CONFIG_FOLDER; '' for none.
     """
     claims = list(dict.fromkeys(volume.claim for volume in placement.volumes))
     names = {claim: f"volume-{number}" for number, claim in enumerate(claims)}
     shared = {"medium": "Memory", "sizeLimit": placement.shared_memory}
     volumes: list[Document] = [
-        {"name": "config", "configMap": {"name": config}},
+        *([{"name": "config", "configMap": {"name": config}}] if config else []),
         {"name": "tmp", "emptyDir": {}},
         *([{"name": "dshm", "emptyDir": shared}] if placement.shared_memory else []),
     ]
     volumes += [{"name": names[c], "persistentVolumeClaim": {"claimName": c}} for c in claims]
     mounts: list[Document] = [
-        {"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True},
+        *([{"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True}] if config else []),
         {"name": "tmp", "mountPath": SCRATCH},
         *([{"name": "dshm", "mountPath": "/dev/shm"}] if placement.shared_memory else []),
         *(_mount(names[volume.claim], volume) for volume in placement.volumes),

@@ -34,6 +34,9 @@ _SHARED = (
         help="GPUs, of one node, of the stages that use some  [default: the stage's]. In a "
         "compiled pipeline it is what the form proposes.",
     ),
+    click.option(
+        "--nodes", type=int, help="Pods that train together, each with so many GPUs  [default: 1]"
+    ),
     click.option("--gpu-type", help="GPU resource, a MIG profile too  [default: nvidia.com/gpu]"),
     click.option(
         "--gpu-product",
@@ -163,8 +166,8 @@ def placed(base: Placement, options: Mapping[str, Any]) -> tuple[Placement, list
 
 
 _PLAIN = (
-    "gpus", "gpu_type", "gpu_label", "cpu", "cpu_limit", "memory", "memory_limit", "shared_memory",
-    "ephemeral_storage", "retries", "queue", "priority_class",
+    "gpus", "nodes", "gpu_type", "gpu_label", "cpu", "cpu_limit", "memory", "memory_limit",
+    "shared_memory", "ephemeral_storage", "retries", "queue", "priority_class",
 )  # fmt: skip
 """Fields of a placement that options give as they are."""
 

@@ -118,6 +118,16 @@ class Cluster:
         """Whether the cluster has this kind of object; custom ones come with their operators."""
         return kind in self._discovered(api_version)
 
+    def spec_fields(self, api_version: str, kind: str) -> set[str]:
+        """Names of the fields that the `spec` of a kind has here, where releases differ."""
+        path = f"/openapi/v3/apis/{api_version}"
+        found = self._find(lambda: self._send(f"read {path}", "GET", path)) or {}
+        for schema in found.get("components", {}).get("schemas", {}).values():
+            kinds = [k["kind"] for k in schema.get("x-kubernetes-group-version-kind", [])]
+            if kind in kinds and "spec" in schema.get("properties", {}):
+                return set(schema["properties"]["spec"].get("properties", {}))
+        return set()
+
     def within(self, namespace: str) -> Cluster:
         """The same cluster, another namespace; '' for this one."""
         return Cluster(self._api, namespace or self.namespace, self._server)

@@ -60,7 +60,7 @@ def job_state(cluster: Cluster, job: Document) -> tuple[State, str]:
     if not pods:
         return "pending", "".join(f"no pod yet: {w}" for w in cluster.warnings("Job", name)[-1:])
     if pods[-1].get("status", {}).get("phase") == "Pending":
-        return "pending", _pending(pods[-1])
+        return "pending", pod_pending(pods[-1])
     return "running", ""
 
 
@@ -109,6 +109,22 @@ class _Shown:
         return str(text)
 
 
+def stream(cluster: Cluster, pod: str, container: str, show: Callable[[str], None]) -> None:
+    """Shows a container's log to its end; goes on after a broken connection."""
+    shown = _Shown()
+    while True:
+        # Looked at before reading: what is read from a container that has ended is all of it.
+        found = cluster.get("Pod", pod)
+        going_on = found is not None and _runs(found, container)
+        shown.begin()
+        for line in cluster.log(pod, container):
+            if (text := shown.new(line)) is not None:
+                show(text)
+        if not going_on:
+            return
+        time.sleep(POLL_SECONDS)
+
+
 @dataclass
 class Follower:
     """Shows one Job; `show` gets every line of its log, `say` what is to be known about it."""
@@ -149,34 +165,19 @@ class Follower:
         name = pod["metadata"]["name"]
         phase = pod.get("status", {}).get("phase")
         if phase == "Pending":
-            self._tell(_pending(pod))
+            self._tell(pod_pending(pod))
             return
         if phase == "Running":
             self._tell(f"pod {name} runs on {pod['spec'].get('nodeName', 'a node')}")
         for container in _containers(pod):
-            self._stream(name, container)
+            stream(self.cluster, name, container, self.show)
         latest = self.cluster.get("Pod", name)
         if latest is None or latest["metadata"]["uid"] != pod["metadata"]["uid"]:
             self._ended.add(pod["metadata"]["uid"])
             self._tell(f"pod {name} is gone; the next one goes on where it stopped")
         elif latest.get("status", {}).get("phase") in ("Succeeded", "Failed"):
             self._ended.add(pod["metadata"]["uid"])
-            self._tell(_ending(latest))
-
-    def _stream(self, pod: str, container: str) -> None:
-        """Shows a container's log to its end; goes on after a broken connection."""
-        shown = _Shown()
-        while True:
-            # Looked at before reading: what is read from a container that has ended is all of it.
-            found = self.cluster.get("Pod", pod)
-            going_on = found is not None and _runs(found, container)
-            shown.begin()
-            for line in self.cluster.log(pod, container):
-                if (text := shown.new(line)) is not None:
-                    self.show(text)
-            if not going_on:
-                return
-            time.sleep(POLL_SECONDS)
+            self._tell(pod_ending(latest))
 
     def _explain_absence(self, job: Document) -> None:
         """Without a pod, the Job's own events say why: a quota, or a refused pod."""
@@ -208,7 +209,7 @@ def _runs(pod: Document, container: str) -> bool:
     return not any(s["name"] == container and "terminated" in s.get("state", {}) for s in listed)
 
 
-def _pending(pod: Document) -> str:
+def pod_pending(pod: Document) -> str:
     """Why a pod does not run yet."""
     name, status = pod["metadata"]["name"], pod.get("status", {})
     for condition in status.get("conditions") or []:
@@ -254,7 +255,8 @@ def secret_command(namespace: str, name: str, keys: Sequence[str]) -> str:
     return f"kubectl -n {namespace} create secret generic {name} {values}"
 
 
-def _ending(pod: Document) -> str:
+def pod_ending(pod: Document) -> str:
+    """How a pod ended; '' when all is well."""
     name, status = pod["metadata"]["name"], pod.get("status", {})
     if status.get("phase") == "Succeeded":
         return ""

@@ -23,6 +23,7 @@ from pipelines.job_pipelines import (
     step_jobs,
 )
 from pipelines.jobs import stage_documents
+from pipelines.node_groups import created, lead
 from pipelines.quantities import dns_label, is_dns_label
 
 
@@ -36,7 +37,10 @@ class PrpBackend:
             SettingsError: everything that is wrong with parameters, places and placement.
         """
         rendered = _rendered(request)
-        steps = [step.as_document() for step in rendered.steps]
+        steps = [
+            {**step.as_document(), "creates": created(step.documents[-1])}
+            for step in rendered.steps
+        ]
         return {"run": rendered.run, "driver": rendered.driver_documents(), "steps": steps}
 
     def run(self, request: Request) -> int:
@@ -98,7 +102,7 @@ def _rendered(request: Request) -> JobPipeline:
     jobs = step_jobs(described, given, **where)
     if options.root:  # without a volume, no place is right
         found += place_problems(jobs)
-        findings = job_rules.check(d for job in jobs.values() for d in stage_documents(job))
+        findings = job_rules.check(d for job in jobs.values() for d in stage_documents(lead(job)))
         found += job_rules.errors(findings)
     if found:
         raise SettingsError(list(dict.fromkeys(found)), "the run")
@@ -126,7 +130,8 @@ def _new_name(pipeline: str) -> str:
 
 
 def _check(rendered: JobPipeline) -> None:
-    findings = job_rules.check(rendered.documents())
+    groups = [d for step in rendered.steps for d in created(step.documents[-1])]
+    findings = job_rules.check([*rendered.documents(), *groups])
     for warning in job_rules.warnings(findings):
         _say(warning)
     if found := job_rules.errors(findings):

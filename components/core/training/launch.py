@@ -34,9 +34,6 @@ from components.core.training.plan import share_problems, smallest_batch
 TOGETHER_SECONDS = 5.0
 """Ends of processes within this time have one cause."""
 
-GROUP_VARIABLE = "TRAINYARD_NODE_GROUP"
-"""JSON of a NodeGroup, and of whatever else its command needs."""
-
 
 @dataclass(frozen=True)
 class NodeGroup:
@@ -52,7 +49,7 @@ class NodeGroup:
 
 def node_group() -> NodeGroup | None:
     """What the environment says about other machines; None to train on this one."""
-    if not (text := os.environ.get(GROUP_VARIABLE)):
+    if not (text := os.environ.get(torchrun.GROUP_VARIABLE)):
         return None
     content = json.loads(text)
     return NodeGroup(content["nodes"], content["processes"], tuple(content["command"]))

@@ -17,6 +17,9 @@ from components.core import files
 from components.core.cpus import usable_cpus
 from components.core.lifetime import die_with_parent
 
+GROUP_VARIABLE = "TRAINYARD_NODE_GROUP"
+"""JSON of a `launch.NodeGroup`, and of whatever else its command needs."""
+
 AGENT = "components.core.training.torchrun"
 
 SAVE_SECONDS = 600
