@@ -119,7 +119,7 @@ def guarded(pipeline: str) -> Iterator[None]:
         return
     from pipelines.notification import notification
 
-    with dsl.ExitHandler(notification(pipeline, secret, _shared(current())), name="run"):
+    with dsl.ExitHandler(notification(pipeline, secret, **_shared(current())), name="run"):
         yield
 
 

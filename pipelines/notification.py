@@ -4,6 +4,7 @@ It is no stage: it has no inputs and keeps no work, and a project does not draw 
 a pipeline asks for it, see `pipelines.building.BuildOptions`.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from kfp import dsl
@@ -29,12 +30,13 @@ def notify(pipeline: str, run: str, run_id: str, status: PipelineTaskFinalStatus
     notify_status(pipeline, run, run_id, status.state, status.error_message or "")
 
 
-def notification(pipeline: str, secret: str) -> Any:
+def notification(pipeline: str, secret: str, **shared: Any) -> Any:
     """The exit task that tells the webhook of a Secret; draw it in a pipeline.
 
     Args:
         pipeline: its name, for people.
         secret: name of the Kubernetes Secret that holds TRAINYARD_WEBHOOK_URL.
+        shared: fields of its placement that it shares with every stage.
     """
     task = notify(
         pipeline=pipeline,
@@ -43,4 +45,5 @@ def notification(pipeline: str, secret: str) -> Any:
     )
     secrets = [(secret, WEBHOOK_VARIABLE), (KUBEFLOW_SECRET, KUBEFLOW_URL)]
     read = tuple(SecretVariables(name, {key: key}, optional=True) for name, key in secrets)
-    return place(task, Placement(cpu="1", memory="1Gi", secrets=read, retries=0, cached=False))
+    own = Placement(cpu="1", memory="1Gi", secrets=read, retries=0, cached=False)
+    return place(task, replace(own, **shared))

@@ -91,6 +91,17 @@ def test_work_stays_on_the_volume_whatever_passes(storage: Any) -> None:
         assert field["name"] == "TRAINYARD_RUN_ID"
 
 
+def test_the_last_task_starts_where_the_stages_do() -> None:
+    shared = {"image_pull_secrets": ("registry",), "queue": "gpus"}
+    asked = {stage: replace(placement, **shared) for stage, placement in PLACEMENTS.items()}
+    asked["train_video"] = replace(asked["train_video"], labels={"team": "vision"})
+    documents = pipeline_documents(NAME, BuildOptions(asked, notify="trainyard-webhook"))
+    executors = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert executors["exec-notify"]["imagePullSecret"][0]["secretName"] == "registry"
+    labels = executors["exec-notify"]["podMetadata"]["labels"]
+    assert labels == {"kueue.x-k8s.io/queue-name": "gpus"}
+
+
 def test_images_are_chosen_when_a_pipeline_is_compiled() -> None:
     pinned = "registry.example.org/mine@sha256:" + "0" * 64
     options = BuildOptions(registry="registry.example.org/vision", images={"torch": pinned})

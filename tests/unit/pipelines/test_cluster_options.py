@@ -69,6 +69,12 @@ def test_parameters_on_gpus_are_the_options_for_jobs(given: dict[str, Any]) -> N
     assert by_value.placements["evaluate_clips"].gpu_type == "nvidia.com/gpu"
 
 
+def test_wrong_parameters_are_left_to_be_told_with_the_others() -> None:
+    wrong = {"gpus": -1, "gpu_type": "nvidia", "node_selector": {"a b": "c"}}
+    made = options("prp", wrong, volumes=("work:/data",))
+    assert made == options("prp", volumes=("work:/data",))
+
+
 def test_nodes_are_chosen_for_the_stages_with_gpus_only() -> None:
     made = options("prp", {"node_selector": {"zone": "b"}}, volumes=("work:/data",))
     assert made.placements["train_video"].node_labels == {"zone": ("b",)}
