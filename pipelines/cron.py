@@ -37,7 +37,8 @@ def parse(text: str) -> str:
     plain = NICKNAMES.get(text.strip().lower(), text)
     if plain.strip().startswith("@"):
         raise ValueError(f"{text!r} is no cron expression; {accepted}, or --every 6h")
-    fields = plain.upper().split()
+    # of a range of one, cronsim would make one that goes on to the end
+    fields = re.sub(r"\b(\w+)-\1/\d+", r"\1", plain.upper()).split()
     if len(fields) == 6:
         raise ValueError(
             f"{text!r} has six fields; {accepted}: the seconds that Kubeflow wants are added here"

@@ -32,6 +32,29 @@ def test_kubeflow_gets_seconds_first_and_sunday_as_zero(five: str, six: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("five", "six", "times"),
+    [
+        ("0 3 * * 7", "0 0 3 * * 0", "27-01-17T03:00 27-01-24T03:00 27-01-31T03:00"),
+        ("*/20 8-10/2 1,15 jan-mar *", "0 */20 8-10/2 1,15 JAN-MAR *",
+         "27-01-15T08:20 27-01-15T08:40 27-01-15T10:00 27-01-15T10:20"),
+        ("30 6 * * 5-7", "0 30 6 * * 0,5,6", "27-01-16T06:30 27-01-17T06:30 27-01-22T06:30"),
+        ("30 6 * * 1/2", "0 30 6 * * 0,1,3,5", "27-01-17T06:30 27-01-18T06:30 27-01-20T06:30"),
+        ("0 0 1 * 1", "0 0 0 1 * 1", "27-01-18T00:00 27-01-25T00:00 27-02-01T00:00"),
+        ("0 0 */10 * 1", "0 0 0 */10 * 1", "27-02-01T00:00 27-03-01T00:00 27-05-31T00:00"),
+        ("54-54/3 4 * * *", "0 54 4 * * *", "27-01-16T04:54 27-01-17T04:54 27-01-18T04:54"),
+        ("0 0 29 2 *", "0 0 0 29 2 *", "28-02-29T00:00 32-02-29T00:00 36-02-29T00:00"),
+        ("5/25 0 * 12 sat", "0 5/25 0 * 12 6", "27-12-04T00:05 27-12-04T00:30 27-12-04T00:55"),
+    ],
+)  # fmt: skip
+def test_the_times_are_those_that_kubeflow_reckons(five: str, six: str, times: str) -> None:
+    """The times are what robfig/cron 1.2.0, which Kubeflow has, makes of the six fields."""
+    parsed = cron.parse(five)
+    assert cron.to_kubeflow(parsed) == six
+    expected = times.split()
+    assert [f"{t:%y-%m-%dT%H:%M}" for t in cron.next_times(parsed, NOW, len(expected))] == expected
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("0 0 3 * * *", "six fields"),
