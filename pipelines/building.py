@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from kfp import dsl, kubernetes
 
+from components.core.images import IMAGES, image
 from pipelines import catalog
 from pipelines.node_groups import lead_task
 from pipelines.placement import PLACEMENTS, Placement, place
@@ -153,8 +154,17 @@ def step(stage: str, task: Any, chosen: Mapping[str, Any]) -> Any:
         # a retry goes on with what its own run has fetched or published
         kubernetes.use_field_path_as_env(task, "TRAINYARD_RUN_ID", RUN_ID_LABEL)
     if placement.nodes > 1:
-        return place(task, lead_task(stage, placement, task.container_spec.image))
+        reference = image_reference(task.container_spec.image, options)
+        return place(task, lead_task(stage, placement, reference))
     return place(task, placement, chosen if _follows_form(stage, placement, options) else None)
+
+
+def image_reference(imported: str, options: BuildOptions) -> str:
+    """The image that the options want in place of the one a component had when it was imported."""
+    for name in IMAGES:
+        if imported == image(name):
+            return options.images.get(name) or image(name, options.registry)
+    return imported
 
 
 def _follows_form(stage: str, placement: Placement, options: BuildOptions) -> bool:

@@ -13,9 +13,8 @@ import yaml
 
 from components.core import files
 from components.core.errors import SettingsError
-from components.core.images import IMAGES, image
 from components.core.state import digest
-from pipelines.building import BuildOptions, build
+from pipelines.building import BuildOptions, build, image_reference
 
 Document = dict[str, Any]
 Format = Literal["kubeflow", "kubernetes"]
@@ -130,12 +129,9 @@ def compile_pipeline(name: str, folder: Path, options: BuildOptions | None = Non
 
 def _set_images(spec: Document, options: BuildOptions) -> None:
     """Components name their images when they are imported; the options come later."""
-    wanted = {
-        image(name): options.images.get(name) or image(name, options.registry) for name in IMAGES
-    }
     for executor in spec["deploymentSpec"]["executors"].values():
         if container := executor.get("container"):
-            container["image"] = wanted.get(container["image"], container["image"])
+            container["image"] = image_reference(container["image"], options)
 
 
 def _is_ours(path: Path) -> bool:

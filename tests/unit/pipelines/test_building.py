@@ -112,6 +112,14 @@ def test_images_are_chosen_when_a_pipeline_is_compiled() -> None:
             assert container["image"].startswith("registry.example.org/vision/trainyard-data:")
 
 
+def test_the_other_nodes_have_the_image_of_the_first() -> None:
+    options = BuildOptions(placements(train_video={"nodes": 2}), "volume", "/data/state")
+    options = replace(options, registry="registry.example.org/vision")
+    container = containers(pipeline_documents(NAME, options))["exec-train-video"]
+    assert container["image"].startswith("registry.example.org/vision/trainyard-torch:")
+    assert container["image"] in str(container["env"])
+
+
 def test_a_version_is_named_for_its_content() -> None:
     same = [version_name(NAME, pipeline_documents(NAME)) for _ in range(2)]
     other = version_name(NAME, pipeline_documents(NAME, BuildOptions(registry="other")))
