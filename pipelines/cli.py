@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def list_command(pipeline: str) -> None:
             click.echo(f"{name}  {catalog.summary(name)}")
         return
     described = _read(pipeline)
-    click.echo("steps: " + " → ".join(step.stage.name for step in described.steps) + "\n")
+    click.echo("steps: " + " → ".join(_steps(described)) + "\n")
     for parameter in described.parameters.values():
         default = "required" if parameter.required else f"default {parameter.default!r}"
         click.echo(f"{parameter.name} ({parameter.type}, {default})\n    {parameter.description}")
@@ -264,6 +265,16 @@ def completion(shell: str) -> None:
     made = get_completion_class(shell)
     assert made is not None
     click.echo(made(main, {}, "trainyard", "_TRAINYARD_COMPLETE").source())
+
+
+def _steps(described: Any) -> Iterator[str]:
+    """The stages in order, with what decides whether those that follow run."""
+    known: tuple[Any, ...] = ()
+    for step in described.steps:
+        new = [condition for condition in step.conditions if condition not in known]
+        known = step.conditions
+        when = [f"(if {c.task.replace('-', '_')} says {c.value}) " for c in new]
+        yield "".join([*when, step.stage.name])
 
 
 def _read(name: str) -> Any:
