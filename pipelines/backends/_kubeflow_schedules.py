@@ -13,11 +13,13 @@ from typing import Any
 
 import kfp_server_api
 
-from components.core.errors import InputError
+from components.core.errors import InputError, SettingsError
 from pipelines import cron
 from pipelines.backends._kubeflow_api import Document, Kubeflow, plain
 from pipelines.backends._kubeflow_request import Wanted, shared_documents
 from pipelines.backends._kubeflow_upload import Place, in_namespace, latest_version, prepare
+from pipelines.job_rules import errors
+from pipelines.lint import lint_schedule
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,9 @@ class Schedule:
 def schedule_body(wanted: Wanted, timing: Timing, place: Place) -> Any:
     """The recurring run as kfp_server_api has it."""
     window = {"start_time": timing.start, "end_time": timing.end}
+    six = cron.to_kubeflow(timing.cron) if timing.cron else ""
+    _check(timing, six)
     if timing.cron:
-        six = cron.to_kubeflow(timing.cron)
         trigger = kfp_server_api.V2beta1Trigger(
             cron_schedule=kfp_server_api.V2beta1CronSchedule(cron=six, **window)
         )
@@ -80,6 +83,18 @@ def schedule_body(wanted: Wanted, timing: Timing, place: Place) -> Any:
         trigger=trigger,
         mode=kfp_server_api.RecurringRunMode.ENABLE,
     )
+
+
+def _check(timing: Timing, six: str) -> None:
+    found = lint_schedule(
+        cron=six,
+        interval=None if six else timing.every,
+        max_concurrency=timing.max_concurrency,
+        start=timing.start,
+        end=timing.end,
+    )
+    if wrong := errors(found):
+        raise SettingsError(wrong, "the schedule")
 
 
 def render(wanted: Wanted, timing: Timing) -> Document:
