@@ -29,12 +29,12 @@ _PIPELINE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 
 def is_pipeline(document: Document) -> bool:
     """Whether a document is a compiled pipeline."""
-    return "pipelineInfo" in document or "root" in document
+    return isinstance(document, dict) and ("pipelineInfo" in document or "root" in document)
 
 
 def is_platform(document: Document) -> bool:
     """Whether a document is the platform part of a compiled pipeline."""
-    return "platforms" in document
+    return isinstance(document, dict) and "platforms" in document
 
 
 def lint_pipeline(documents: Sequence[Document]) -> list[Finding]:
@@ -47,7 +47,8 @@ def lint_pipeline(documents: Sequence[Document]) -> list[Finding]:
         accepted = "the server takes one pipeline and at most one platform document per file"
         return [Finding("file", text, accepted)]
     spec, platform = specs[0], platforms[0] if platforms else {}
-    name = str((spec.get("pipelineInfo") or {}).get("name") or "pipeline")
+    info = spec.get("pipelineInfo")
+    name = str((info.get("name") if isinstance(info, dict) else "") or "pipeline")
     found = list(_check_types(spec, platform))
     if not found:  # what follows relies on the types
         found = [
@@ -77,7 +78,7 @@ def _check_types(spec: Document, platform: Document) -> Iterator[Finding]:
     yield from bad
     if bad:
         return
-    for name in platform["platforms"]:
+    for name in platform["platforms"] or {}:
         if name != "kubernetes":
             text = f"unknown platform {name!r}"
             yield Finding("platforms", text, "the server knows `kubernetes` only")

@@ -203,7 +203,7 @@ def _check_pvc_tasks(
         constants = {
             key: source["runtimeValue"].get("constant")
             for key, source in given.items()
-            if "runtimeValue" in source
+            if source.get("runtimeValue")
         }
         where = f"{group.where}.dag.tasks.{name}.inputs.parameters"
         yield from lint_workspace.check_claim(where, constants)

@@ -14,6 +14,7 @@ from pipelines.lint_names import check_kubernetes_names, lint_names
 from pipelines.lint_pods import check_pod
 from pipelines.lint_schedules import cron_findings
 from pipelines.lint_secrets import check_annotations
+from pipelines.lint_shapes import check_shapes
 from pipelines.lint_workloads import LONG_RUNNING, Object, objects, selects
 from pipelines.names import (
     KEY_RULE,
@@ -40,9 +41,32 @@ def lint_kubernetes(documents: Sequence[Document], prp: bool = False) -> list[Fi
         documents: of any kinds; Lists are looked into.
         prp: also holds pods to the rules of shared GPU clusters.
     """
-    known = list(objects(documents))
-    found = [finding for one in known for finding in _check_object(one, prp)]
-    return [*found, *lint_sets.check_set(known)]
+    sound: list[Object] = []
+    found: list[Finding] = []
+    for one in objects(documents):
+        if misshapen := list(_check_shapes(one)):
+            found += misshapen  # what follows relies on the shapes
+        else:
+            sound.append(one)
+    for one in sound:
+        found += _check_object(one, prp)
+    return [*found, *lint_sets.check_set(sound)]
+
+
+_LOOKED_INTO = (
+    "ConfigMap", "CronJob", "DaemonSet", "Deployment", "HorizontalPodAutoscaler", "Job",
+    "NetworkPolicy", "PipelineVersion", "Pod", "ReplicaSet", "Secret", "Service", "StatefulSet",
+    "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "TrainJob",
+)  # fmt: skip
+
+
+def _check_shapes(one: Object) -> Iterator[Finding]:
+    whole = one.document if one.kind in _LOOKED_INTO else {"metadata": one.metadata_given}
+    yield from check_shapes(one.where, whole)
+    if one.kind in ("ConfigMap", "Secret"):
+        data = one.document.get("data")
+        if data is not None and not isinstance(data, dict):
+            yield Finding(f"{one.where}: data", "is no mapping", "write keys and texts here")
 
 
 def _check_object(one: Object, prp: bool) -> Iterator[Finding]:

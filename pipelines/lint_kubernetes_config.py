@@ -12,6 +12,7 @@ from typing import Any
 
 from pipelines import lint_workspace
 from pipelines.container_rules import Document, Finding
+from pipelines.lint_shapes import check_shapes
 from pipelines.names import (
     KEY_RULE,
     LABEL_RULE,
@@ -70,7 +71,8 @@ def _check_names(where: str, config: Document) -> Iterator[Finding]:
     for field, (plain, parameter, kind) in _NAMED.items():
         for number, item in enumerate(config.get(field) or []):
             constant = ((item.get(parameter) or {}).get("runtimeValue") or {}).get("constant")
-            for name in dict.fromkeys([item.get(plain), constant]):
+            names = [item.get(plain), constant]
+            for name in names[:1] if names[0] == names[1] else names:
                 if name is not None and "{{$" not in str(name) and not is_name(name):
                     text = f"{name!r} is no name of a {kind}"
                     yield Finding(f"{where}.{field}[{number}]", text, NAME_RULE)
@@ -200,8 +202,10 @@ def _check_nodes(where: str, config: Document) -> Iterator[Finding]:
             yield Finding(f"{place}.weight", text, "use 1 to 100, or none for a requirement")
         for inner, expression in enumerate(term.get("matchExpressions") or []):
             yield from check_expression(f"{place}.matchExpressions[{inner}]", expression)
-        required = {"affinity": {"nodeAffinity": _constant(term.get("nodeAffinityJson")) or {}}}
-        for expression in node_expressions(required):
+        pod = {"affinity": {"nodeAffinity": _constant(term.get("nodeAffinityJson")) or {}}}
+        misshapen = list(check_shapes(f"{place}.nodeAffinityJson", pod))
+        yield from misshapen
+        for expression in [] if misshapen else node_expressions(pod):
             yield from check_expression(f"{place}.nodeAffinityJson", expression)
     for number, term in enumerate(config.get("podAffinity") or []):
         if not is_label_key(term.get("topologyKey")):

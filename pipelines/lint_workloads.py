@@ -32,6 +32,11 @@ class Object:
         return str(self.document.get("kind") or "")
 
     @property
+    def metadata_given(self) -> object:
+        """As it stands in the document, whatever its shape."""
+        return self.document.get("metadata")
+
+    @property
     def metadata(self) -> Document:
         """Name, namespace, labels, annotations."""
         return _mapping(self.document.get("metadata"))
@@ -85,9 +90,11 @@ class Object:
 
 def objects(documents: Iterable[Document]) -> Iterator[Object]:
     """Every object, those in Lists too."""
-    for document in documents:
-        if document and str(document.get("kind", "")).endswith("List") and "items" in document:
-            yield from objects(document["items"] or [])
+    for document in documents if isinstance(documents, list | tuple) else ():
+        if not isinstance(document, dict):
+            continue
+        if str(document.get("kind", "")).endswith("List") and "items" in document:
+            yield from objects(document["items"])
         elif document:
             yield Object(document)
 

@@ -1,7 +1,8 @@
 """The linter of Kubernetes documents: a sound set has no finding, each planted fault has one."""
 
 import copy
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -345,6 +346,49 @@ def test_a_resource_of_another_vendor_is_known_outside_shared_clusters() -> None
         place[kind]["example.org/device"] = "1"
     assert found(documents) == []
     assert any("unknown resource" in text for text in found(documents, prp=True))
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (pod("containers", {}), "Deployment/server: spec.template.spec.containers: is no list"),
+        (pod("containers/0", "x"), "spec.template.spec.containers: holds what is no mapping"),
+        (container("securityContext", True), "containers[0].securityContext: is no mapping"),
+        (container("args", [["x"]]), "containers[0].args: holds what is no text"),
+        (put("ConfigMap", "data", ["x"]), "ConfigMap/settings: data: is no mapping"),
+        (put("Role", "rules/0/resources", "pods"), "Role/server: rules[0].resources: is no list"),
+        (put("Namespace", "metadata/labels", "x"), "Namespace/lab: metadata.labels: is no mapping"),
+    ],
+)
+def test_what_has_another_shape_is_told_with_everything_else(damage: Damage, expected: str) -> None:
+    documents = sound()
+    damage(documents)
+    put("Service", "metadata/name", "a.b")(documents)
+    text = "\n".join(found(documents))
+    assert expected in text
+    assert "'a.b' is no DNS label" in text
+
+
+def test_no_value_of_another_type_breaks_the_linter() -> None:
+    """Every field of every document, one by one; each must be told or be harmless."""
+    documents = list(sound().values())
+    places = [path for number, one in enumerate(documents) for path in paths(one, (number,))]
+    assert len(places) > 400
+    for path, other in zip(places, itertools.cycle([["x"], {"x": "y"}, 7, "x", [None], [[]]])):
+        damaged = copy.deepcopy(documents)
+        place: Any = damaged
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = other
+        assert all(finding.mend for finding in lint_kubernetes(damaged, prp=True))
+
+
+def paths(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, one in inner if isinstance(value, dict | list) else ():
+        yield (*path, key)
+        if isinstance(one, dict | list):
+            yield from paths(one, (*path, key))
 
 
 def test_lists_are_looked_into() -> None:
