@@ -200,7 +200,11 @@ def created(leader: Document) -> list[Document]:
     job = content["job"]
     worker = f"components.{job['metadata']['labels']['trainyard/stage']}.worker"
     arguments = [worker, "FOLDER"]
-    return started(job, job["metadata"]["name"], arguments, content["processes"], None)
+    documents = started(job, job["metadata"]["name"], arguments, content["processes"], None)
+    if namespace := leader["metadata"].get("namespace"):
+        for document in documents:
+            document["metadata"]["namespace"] = namespace
+    return documents
 
 
 def train_job(job: Document, field: OverrideField) -> Document:

@@ -179,7 +179,10 @@ class Group:
         return self._cluster.find_all("Pod", labelSelector=labels[self._kind])
 
     def _show(self) -> None:
-        for pod in self.pods():
+        pods = self.pods()
+        for name in self._notes.keys() - {str(pod["metadata"]["name"]) for pod in pods}:
+            self._note(name, f"pod {name} is gone; where another takes its place, training goes on")
+        for pod in pods:
             about, phase = pod["metadata"], pod.get("status", {}).get("phase")
             if phase == "Pending":
                 self._note(about["name"], pod_pending(pod))

@@ -26,6 +26,8 @@ Result = TypeVar("Result")
 RESTART_SECONDS = 0.5
 """The pause before a restart; each further one is twice as long. A real kubelet begins with 10."""
 LONGEST_RESTART_SECONDS = 10.0
+PEERS = 8
+"""Pods of one Service that are known by name."""
 RETRY_SECONDS = 0.5
 """How often it is looked whether what a container waits for has appeared."""
 
@@ -211,7 +213,8 @@ class Run(threading.Thread):
         message.chmod(0o666)
         told = {"source": str(message), "read_only": False}
         told["target"] = container.spec["terminationMessagePath"]
-        request |= {"scratch": str(scratch), "mounts": [*request["mounts"], told]}
+        mounts = [*request["mounts"], told, *self._hosts(folder)]
+        request |= {"scratch": str(scratch), "mounts": mounts}
         file.touch(mode=0o600)
         file.write_text(json.dumps(request))
         log = Log(folder / "log")
@@ -250,6 +253,19 @@ class Run(threading.Thread):
         elif code and container.spec["terminationMessagePolicy"] == "FallbackToLogsOnError":
             ended["message"] = log.tail()
         container.state = {"terminated": ended}
+
+    def _hosts(self, folder: Path) -> list[Object]:
+        """An /etc/hosts with the names that DNS gives the pods of a headless Service."""
+        spec = self.pod["spec"]
+        if "subdomain" not in spec:
+            return []
+        own = spec.get("hostname", self.name)
+        peers = [own, *(f"{own.rpartition('-')[0]}-{index}" for index in range(PEERS))]
+        names = [name for peer in peers for name in (peer, f"{peer}.{spec['subdomain']}")]
+        hosts = folder / "hosts"
+        hosts.write_text(f"{HOST} localhost {' '.join(dict.fromkeys(names))}\n")
+        hosts.chmod(0o644)
+        return [{"source": str(hosts), "target": "/etc/hosts", "read_only": True}]
 
     def _wait(self, process: subprocess.Popen[bytes]) -> int:
         """The exit code as a container runtime counts it (128 + signal)."""
