@@ -84,10 +84,10 @@ def build(name: str, options: BuildOptions) -> Any:
         return dsl.pipeline(name=info.name, display_name=info.display_name)(function)
 
 
-def gpu_defaults(placements: Mapping[str, Placement]) -> dict[str, int | str]:
+def gpu_defaults(placements: Mapping[str, Placement]) -> dict[str, str]:
     """What the form shows for GPUs: those of the stage that asks for most."""
     most = max(placements.values(), key=lambda placement: placement.gpus)
-    return {"gpus": most.gpus, "gpu_type": most.gpu_type} if most.gpus else {"gpus": 0}
+    return {"gpus": str(most.gpus), **({"gpu_type": most.gpu_type} if most.gpus else {})}
 
 
 def _with_defaults(function: Any, defaults: Mapping[str, Any]) -> Any:
@@ -170,6 +170,6 @@ def image_reference(imported: str, options: BuildOptions) -> str:
 def _follows_form(stage: str, placement: Placement, options: BuildOptions) -> bool:
     """Whether a stage gets the GPUs of the form: it uses some, and has no other number of them."""
     form = gpu_defaults(options.placements)
-    own = {"gpus": placement.gpus, "gpu_type": placement.gpu_type}
+    own = {"gpus": str(placement.gpus), "gpu_type": placement.gpu_type}
     uses_gpus = placement.gpus or PLACEMENTS.get(stage, placement).gpus
     return bool(uses_gpus) and form.items() <= own.items()

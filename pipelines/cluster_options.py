@@ -187,7 +187,9 @@ def _contradictions(options: Mapping[str, Any], values: Mapping[str, Any]) -> li
     return [
         f"{name}: {values[name]!r}, but --{name.replace('_', '-')} says {options[name]!r}; give one"
         for name in ("gpus", "gpu_type")
-        if options.get(name) is not None and name in values and values[name] != options[name]
+        if options.get(name) is not None
+        and name in values
+        and str(values[name]) != str(options[name])
     ]
 
 
@@ -197,4 +199,5 @@ def _chosen_gpus(values: Mapping[str, Any]) -> dict[str, Any]:
     from pipelines.placement import GPU_PARAMETERS, GpuChoice
 
     given = {name: values[name] for name in GPU_PARAMETERS if name in values}
-    return {n: value for n, value in given.items() if not problems(GpuChoice, {n: value})}
+    sound = {n: value for n, value in given.items() if not problems(GpuChoice, {n: value})}
+    return {**sound, "gpus": int(sound["gpus"])} if "gpus" in sound else sound

@@ -180,9 +180,12 @@ class GpuChoice(Settings):
     chooses; for Jobs they are the options of the same names. They are the steps' placement, never
     their settings; the embedded runner takes what the machine has."""
 
-    gpus: int = Field(
-        1, ge=0, description="On a cluster: GPUs of each step that trains; 0 for none"
+    gpus: str = Field(
+        "1",
+        pattern=r"^(0|[1-9][0-9]?)$",
+        description="On a cluster: GPUs of each step that trains, as a text; '0' for none",
     )
+    """A text: Kubeflow takes a number for no value, and the pod would have no GPU."""
     gpu_type: str = Field(
         "nvidia.com/gpu",
         min_length=1,
@@ -194,6 +197,11 @@ class GpuChoice(Settings):
         description="On a cluster: labels that the nodes of those steps must have, such as "
         '{"nvidia.com/gpu.product": "NVIDIA-A10"}',
     )
+
+    @field_validator("gpus", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        return str(value) if type(value) is int else value
 
     @field_validator("gpu_type")
     @classmethod

@@ -52,16 +52,16 @@ def test_the_form_proposes_the_gpus_that_were_asked_for() -> None:
     mig = "nvidia.com/mig-1g.10gb"
     options = BuildOptions(placements(train_video={"gpus": 4, "gpu_type": mig}))
     documents = pipeline_documents(NAME, options)
-    assert form(documents) == {"gpus": 4, "gpu_type": mig}
-    assert read(build(NAME, options)).resolve({"source": "x"})["gpus"] == 4
+    assert form(documents) == {"gpus": "4", "gpu_type": mig}
+    assert read(build(NAME, options)).resolve({"source": "x"})["gpus"] == "4"
     accelerator = containers(documents)["exec-train-video"]["resources"]["accelerator"]
     assert "gpus" in accelerator["resourceCount"]
-    assert form(pipeline_documents(NAME)) == {"gpus": 1, "gpu_type": "nvidia.com/gpu"}
+    assert form(pipeline_documents(NAME)) == {"gpus": "1", "gpu_type": "nvidia.com/gpu"}
 
 
 def test_no_gpus_are_a_proposal_too() -> None:
     documents = pipeline_documents(NAME, BuildOptions(placements(train_video={"gpus": 0})))
-    assert form(documents)["gpus"] == 0
+    assert form(documents)["gpus"] == "0"
     accelerator = containers(documents)["exec-train-video"]["resources"]["accelerator"]
     assert "gpus" in accelerator["resourceCount"]  # the form can still ask for some
 
@@ -69,7 +69,7 @@ def test_no_gpus_are_a_proposal_too() -> None:
 def test_a_stage_with_other_gpus_than_the_form_keeps_its_own() -> None:
     options = BuildOptions(placements(train_video={"gpus": 4}, evaluate_clips={"gpus": 1}))
     documents = pipeline_documents(NAME, options)
-    assert form(documents)["gpus"] == 4
+    assert form(documents)["gpus"] == "4"
     resources = containers(documents)["exec-evaluate-clips"]["resources"]
     assert resources["accelerator"]["resourceCount"] == "1"
 

@@ -58,10 +58,11 @@ def test_jobs_need_a_volume_and_have_their_own_placements() -> None:
     assert made.placements["train_video"].gpus == PRP_PLACEMENTS["train_video"].gpus == 4
 
 
-@pytest.mark.parametrize("given", [{"gpus": 2, "gpu_type": "nvidia.com/a100"}])
-def test_parameters_on_gpus_are_the_options_for_jobs(given: dict[str, Any]) -> None:
-    by_option = options("prp", volumes=("work:/data",), **given)
-    by_value = options("prp", given, volumes=("work:/data",))
+@pytest.mark.parametrize("gpus", [2, "2"])
+def test_parameters_on_gpus_are_the_options_for_jobs(gpus: int | str) -> None:
+    kind = {"gpu_type": "nvidia.com/a100"}
+    by_option = options("prp", volumes=("work:/data",), gpus=2, **kind)
+    by_value = options("prp", {"gpus": gpus, **kind}, volumes=("work:/data",))
     assert by_value.placements == by_option.placements
     train = by_value.placements["train_video"]
     assert (train.gpus, train.gpu_type, train.cpu) == (2, "nvidia.com/a100", "8")

@@ -45,7 +45,7 @@ def test_options_are_those_of_run_and_job(tmp_path: Path) -> None:
     assert "warning: ttl: a Kubeflow task cannot ask for it" in done.stderr
     assert "(every stage)" in done.stderr
     spec, platform = documents((tmp_path / "out/action_recognition.yaml").read_text())
-    assert spec["root"]["inputDefinitions"]["parameters"]["gpus"]["defaultValue"] == 2
+    assert spec["root"]["inputDefinitions"]["parameters"]["gpus"]["defaultValue"] == "2"
     train = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train-video"]
     assert train["podMetadata"]["labels"] == {
         "kueue.x-k8s.io/queue-name": "gpus",

@@ -82,7 +82,9 @@ def test_action_recognition_asks_for_a_gpu_and_never_caches_the_outside_world() 
     assert accelerator["resourceCount"] == "{{$.inputs.parameters['pipelinechannel--gpus']}}"
     declared = spec["root"]["inputDefinitions"]["parameters"]
     assert declared["gpu_type"]["defaultValue"] == "nvidia.com/gpu"
-    assert declared["gpus"]["defaultValue"] == 1
+    assert declared["gpus"]["defaultValue"] == "1"
+    # the backend reads what it puts into a pod as texts; a number would be no GPU at all
+    assert declared["gpus"]["parameterType"] == "STRING"
     groups = [spec["root"], *(c for c in spec["components"].values() if "dag" in c)]
     tasks = {k: t for group in groups for k, t in group["dag"]["tasks"].items()}
     assert set(tasks) > {"dataset-sync", "train-video", "triton-publish"}
