@@ -144,7 +144,7 @@ def _compiled(names: Sequence[str], state_dir: str, options: dict[str, Any]) -> 
 
 def _check(documents: Sequence[Document]) -> None:
     from pipelines.job_rules import errors, warnings
-    from pipelines.lint_kubernetes import lint_kubernetes
+    from pipelines.lint.objects import lint_kubernetes
 
     findings = lint_kubernetes(documents)
     for warning in warnings(findings):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pipelines.container_rules import Document, Finding
-from pipelines.lint_kubernetes import lint_kubernetes
+from pipelines.lint.objects import lint_kubernetes
 
 
 def check(documents: Iterable[Document]) -> list[Finding]:

@@ -50,7 +50,7 @@ def _findings(documents: Sequence[Any], prp: bool) -> list[Any]:
     """Of the documents of one source, each kind by its own rules."""
     from pipelines.container_rules import Finding
     from pipelines.lint import is_pipeline, is_platform, lint_pipeline
-    from pipelines.lint_kubernetes import lint_kubernetes
+    from pipelines.lint.objects import lint_kubernetes
 
     compiled, objects, found = [], [], []
     for number, document in enumerate(documents, start=1):

@@ -181,7 +181,7 @@ def retries():
 
 
 @dsl.pipeline(name="gpus")
-def gpus(kind: str = "nvidia.com/gpu", count: int = 1, cpu: str = "4", image: str = "r/i:1"):
+def gpus(kind: str = "nvidia.com/gpu", count: str = "1", cpu: str = "4", image: str = "r/i:1"):
     add().set_accelerator_type(kind).set_accelerator_limit(count)
     add().set_accelerator_type("nvidia.com/mig-1g.10gb").set_accelerator_limit(1)
     plain = add().set_cpu_request("500m").set_cpu_limit("1").set_memory_request("1Gi")

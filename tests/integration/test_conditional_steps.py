@@ -124,7 +124,7 @@ def space(
     text = (REPOSITORY / "prp" / "driver" / "rbac.yaml").read_text(encoding="utf-8")
     for document in yaml.safe_load_all(text):
         cluster.api("POST", paths[document["kind"]], document)
-    with runningwebhook_secret() as webhook:
+    with running_webhook() as webhook:
         url = base64.b64encode(webhook.url.encode()).decode()
         secret = {"metadata": {"name": "trainyard-webhook"}, "data": {"TRAINYARD_WEBHOOK_URL": url}}
         cluster.api("POST", f"{core}/secrets", secret)

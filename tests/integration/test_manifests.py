@@ -26,7 +26,7 @@ from components.core.images import IMAGES
 from pipelines import placement
 from pipelines.cli import main
 from pipelines.container_rules import check_resources
-from pipelines.lint_kubernetes import lint_kubernetes
+from pipelines.lint.objects import lint_kubernetes
 from pipelines.secret_words import names_secret
 
 MANIFESTS = REPOSITORY / "manifests"

@@ -12,7 +12,7 @@ from reference_pipelines import PIPELINES, compiled
 
 from pipelines.job_rules import errors
 from pipelines.kubernetes_format import kubernetes_documents
-from pipelines.lint_kubernetes import lint_kubernetes
+from pipelines.lint.objects import lint_kubernetes
 
 Document = dict[str, Any]
 Set = dict[str, Document]

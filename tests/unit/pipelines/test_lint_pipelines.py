@@ -189,6 +189,10 @@ FAULTS: dict[str, tuple[str, Damage, str, str]] = {
         container("resources/accelerator/resourceCount",
                   "{{$.inputs.parameters['pipelinechannel--gpus']}}"),
         "exec-add.container.resources.accelerator.resourceCount", "'pipelinechannel--gpus'"),
+    "number for a text of the pod": (
+        "gpus", put("root/inputDefinitions/parameters/count",
+                    {"parameterType": "NUMBER_INTEGER", "defaultValue": 1, "isOptional": True}),
+        "exec-add.container.resources.accelerator.resourceCount", "of type NUMBER_INTEGER"),
     "parameter of options": (
         "nodes",
         config("exec-add-2/nodeSelector/nodeSelectorJson/componentInputParameter", "selector"),

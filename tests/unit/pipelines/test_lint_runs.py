@@ -9,7 +9,7 @@ from reference_pipelines import PIPELINES, compiled, train
 
 from pipelines.container_rules import Finding
 from pipelines.lint import lint_names, lint_run, lint_schedule
-from pipelines.lint_schedules import cron_findings
+from pipelines.lint.schedules import cron_findings
 
 VALUES = {"text": "a", "whole": 3, "real": 2, "flag": False, "listed": [1], "mapped": {"a": 1.5}}
 

@@ -11,7 +11,7 @@ from reference_pipelines import PIPELINES, add, compiled, say
 from pipelines.container_rules import Finding
 from pipelines.job_rules import check
 from pipelines.lint import lint_pipeline, lint_run
-from pipelines.lint_kubernetes import lint_kubernetes
+from pipelines.lint.objects import lint_kubernetes
 from pipelines.secret_words import secret_in_content, secret_in_program
 
 PLANTED = "Zq9-vT4xk2PlantedWp7"

@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from pipelines import lint_dag, lint_executors, lint_proto, lint_secrets
 from pipelines.container_rules import Document, Finding
-from pipelines.lint_inputs import check_defaults, lint_run
-from pipelines.lint_names import lint_names
-from pipelines.lint_schedules import lint_schedule
+from pipelines.lint import dag, executors, proto, secrets
+from pipelines.lint.inputs import check_defaults, lint_run
+from pipelines.lint.names import lint_names
+from pipelines.lint.schedules import lint_schedule
 
 __all__ = ["lint_names", "lint_pipeline", "lint_run", "lint_schedule"]
 
@@ -54,10 +54,10 @@ def lint_pipeline(documents: Sequence[Document]) -> list[Finding]:
         found = [
             *_check_name(spec),
             *_check_size(documents),
-            *lint_dag.check_dags(spec),
-            *lint_executors.check_executors(spec, platform),
-            *lint_secrets.check_pipeline(spec, platform),
-            *(f for where, one in lint_dag.components(spec) for f in check_defaults(where, one)),
+            *dag.check_dags(spec),
+            *executors.check_executors(spec, platform),
+            *secrets.check_pipeline(spec, platform),
+            *(f for where, one in dag.components(spec) for f in check_defaults(where, one)),
         ]
     return [replace(finding, where=f"{name}: {finding.where}") for finding in found]
 
@@ -66,15 +66,15 @@ def _check_types(spec: Document, platform: Document) -> Iterator[Finding]:
     from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
     from kfp.pipeline_spec import pipeline_spec_pb2 as pipeline
 
-    yield from lint_proto.check(pipeline.PipelineSpec.DESCRIPTOR, spec, "")
-    yield from lint_proto.check(
+    yield from proto.check(pipeline.PipelineSpec.DESCRIPTOR, spec, "")
+    yield from proto.check(
         pipeline.PipelineDeploymentConfig.DESCRIPTOR,
         spec.get("deploymentSpec") or {},
         "deploymentSpec",
     )
     if not platform:
         return
-    bad = list(lint_proto.check(pipeline.PlatformSpec.DESCRIPTOR, platform, ""))
+    bad = list(proto.check(pipeline.PlatformSpec.DESCRIPTOR, platform, ""))
     yield from bad
     if bad:
         return
@@ -82,8 +82,8 @@ def _check_types(spec: Document, platform: Document) -> Iterator[Finding]:
         if name != "kubernetes":
             text = f"unknown platform {name!r}"
             yield Finding("platforms", text, "the server knows `kubernetes` only")
-    for label, config in lint_executors.platform_executors(platform).items():
-        yield from lint_proto.check(
+    for label, config in executors.platform_executors(platform).items():
+        yield from proto.check(
             kubernetes.KubernetesExecutorConfig.DESCRIPTOR,
             config,
             f"platforms.kubernetes.deploymentSpec.executors.{label}",
