@@ -58,10 +58,18 @@ def job_state(cluster: Cluster, job: Document) -> tuple[State, str]:
     name = job["metadata"]["name"]
     pods = cluster.pods(name)
     if not pods:
-        return "pending", "".join(f"no pod yet: {w}" for w in cluster.warnings("Job", name)[-1:])
+        return "pending", _no_pod(cluster, name)
     if pods[-1].get("status", {}).get("phase") == "Pending":
         return "pending", pod_pending(pods[-1])
     return "running", ""
+
+
+def _no_pod(cluster: Cluster, job: str) -> str:
+    """Why a Job has no pod, as its own events say: a quota, or a refused pod; '' without any."""
+    for warning in cluster.warnings("Job", job)[-1:]:
+        advice = "; wait until others end, or ask for less" if "exceeded quota" in warning else ""
+        return f"no pod yet: {warning}{advice}"
+    return ""
 
 
 def _pod_end(pod: Document) -> Document | None:
@@ -180,11 +188,10 @@ class Follower:
             self._tell(pod_ending(latest))
 
     def _explain_absence(self, job: Document) -> None:
-        """Without a pod, the Job's own events say why: a quota, or a refused pod."""
+        """Says why there is no pod."""
         status = job.get("status", {})
         if not any(status.get(key) for key in ("active", "succeeded", "failed", "conditions")):
-            for warning in self.cluster.warnings("Job", self.name)[-1:]:
-                self._tell(f"no pod yet: {warning}")
+            self._tell(_no_pod(self.cluster, self.name))
 
     def _tell(self, note: str) -> None:
         if note and note != self._note:
@@ -231,8 +238,18 @@ def pod_pending(pod: Document) -> str:
 
 def _absent_secrets(pod: Document, message: str) -> list[str]:
     """How to create the Secrets that the pod needs and `message` speaks of."""
+    namespace = pod["metadata"]["namespace"]
+    return [
+        f"create it with: {secret_command(namespace, name, keys)}"
+        for name, keys in needed_secrets(pod["spec"]).items()
+        if name in message
+    ]
+
+
+def needed_secrets(pod: Document) -> dict[str, list[str]]:
+    """Secret → its keys, of those without which the containers of a pod spec do not start."""
     needed: dict[str, list[str]] = {}
-    for container in pod["spec"]["containers"]:
+    for container in pod["containers"]:
         for variable in container.get("env") or []:
             key = (variable.get("valueFrom") or {}).get("secretKeyRef") or {}
             if key and not key.get("optional"):
@@ -241,17 +258,13 @@ def _absent_secrets(pod: Document, message: str) -> list[str]:
             whole = source.get("secretRef") or {}
             if whole and not whole.get("optional"):
                 needed.setdefault(whole["name"], [])
-    namespace = pod["metadata"]["namespace"]
-    return [
-        f"create it with: {secret_command(namespace, name, keys or ['VARIABLE'])}"
-        for name, keys in needed.items()
-        if name in message
-    ]
+    return needed
 
 
 def secret_command(namespace: str, name: str, keys: Sequence[str]) -> str:
     """The command that creates a Secret; the values are for the reader to fill in."""
-    values = " ".join(f"--from-literal={key}=…" for key in dict.fromkeys(keys))
+    names = list(dict.fromkeys(keys)) or ["VARIABLE"]
+    values = " ".join(f"--from-literal={key}=…" for key in names)
     return f"kubectl -n {namespace} create secret generic {name} {values}"
 
 

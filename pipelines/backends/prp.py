@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from components.core.errors import SettingsError, TrainyardError
+from components.core.errors import InputError, SettingsError, TrainyardError
 from pipelines import catalog, job_rules, plan
-from pipelines.backends import Request
+from pipelines.backends import Request, RunStatus, State, StepStatus
 from pipelines.backends._cluster import Cluster, Document
-from pipelines.backends._job_follow import Follower, JobEnd, job_end
-from pipelines.backends._job_submit import require, submit
+from pipelines.backends._job_follow import (
+    Follower,
+    JobEnd,
+    job_end,
+    job_state,
+)
+from pipelines.backends._job_submit import submit
+from pipelines.backends._surroundings import require_surroundings
 from pipelines.job_pipelines import (
+    PLAN_FILE,
     JobPipeline,
+    StepJob,
     pipeline_jobs,
     place_problems,
     run_folder,
@@ -45,35 +54,74 @@ class PrpBackend:
 
     def run(self, request: Request) -> int:
         """Submits the run, or finds or resumes the one of this name; returns its exit code."""
+        run = self.submit(request)
+        namespace = request.cluster.namespace if request.cluster else ""
+        if request.follow:
+            return self.follow(run, namespace)
+        _say(_how_to_go_on(run, namespace))
+        return 0
+
+    def submit(self, request: Request) -> str:
+        """Creates the driver of the run, finds it, or has a new one resume a failed run.
+
+        Raises:
+            SettingsError: everything that is wrong with parameters, places and placement.
+            TrainyardError: the cluster lacks something, or refuses.
+        """
         rendered = _rendered(request)
         cluster = Cluster.connect(rendered.namespace)
-        _require_surroundings(cluster, rendered)
         documents = rendered.driver_documents()
-        submit(cluster, documents, _say, lambda job: _release(cluster, rendered))
-        if not request.follow:
-            _say(_how_to_go_on(cluster, rendered.run))
-            return 0
+        jobs = [documents[-1], *(step.documents[-1] for step in rendered.steps)]
+        require_surroundings(cluster, documents, jobs)
+        submit(cluster, documents, _say, lambda job: _release(cluster, rendered.run))
+        return rendered.run
+
+    def status(self, run: str, namespace: str) -> RunStatus:
+        """How far a run, or the Job of a single stage, is."""
+        cluster = Cluster.connect(namespace)
+        job = cluster.get("Job", run)
+        if job is None:
+            return _cancelled(cluster, run)
+        state, detail = job_state(cluster, job)
+        steps = _planned(cluster, run)
+        jobs = {step["metadata"]["name"]: step for step in cluster.jobs(run)} if steps else {}
+        told = tuple(_step_status(cluster, step, jobs, state) for step in steps)
+        return RunStatus(run, state, told, detail=detail)
+
+    def follow(self, run: str, namespace: str) -> int:
+        """Shows a run, or the Job of a single stage, until it ends."""
+        cluster = Cluster.connect(namespace)
+        if cluster.get("Job", run) is None:
+            status = _cancelled(cluster, run)
+            raise InputError(f"{run} is {status.state}; the command that started it resumes it")
         try:
-            return _follow_run(cluster, rendered)
+            return _follow_run(cluster, run, _planned(cluster, run))
         except KeyboardInterrupt:
-            _say(f"\nthe run goes on without this terminal\n{_how_to_go_on(cluster, rendered.run)}")
+            _say(f"\nthe Job goes on without this terminal\n{_how_to_go_on(run, namespace)}")
             return 130
+
+    def cancel(self, run: str, namespace: str) -> None:
+        """Ends a run, or the Job of a single stage; steps that are done stay."""
+        cluster = Cluster.connect(namespace)
+        if (job := cluster.get("Job", run)) is None:
+            _cancelled(cluster, run)
+            return
+        if job_end(cluster, job):
+            raise InputError(f"{run} has ended already; nothing was changed")
+        _keep_done(cluster, run)
+        cluster.delete("Job", run)
 
 
 def run_job(documents: Sequence[Document], namespace: str, follow: bool) -> int:
     """Creates a stage's ConfigMap and Job, or finds or replaces them; returns the exit code."""
     cluster = Cluster.connect(namespace)
     name = str(documents[-1]["metadata"]["name"])
+    require_surroundings(cluster, documents, documents[-1:])
     submit(cluster, documents, _say)
-    if not follow:
-        _say(_how_to_go_on(cluster, name))
-        return 0
-    try:
-        end = Follower(cluster, name, print_line, _say).follow()
-    except KeyboardInterrupt:
-        _say(f"\nthe Job goes on without this terminal\n{_how_to_go_on(cluster, name)}")
-        return 130
-    return _told(name, end)
+    if follow:
+        return BACKEND.follow(name, namespace)
+    _say(_how_to_go_on(name, namespace))
+    return 0
 
 
 def print_line(text: str) -> None:
@@ -138,56 +186,82 @@ def _check(rendered: JobPipeline) -> None:
         raise SettingsError(found, "the rendered Jobs")
 
 
-def _require_surroundings(cluster: Cluster, rendered: JobPipeline) -> None:
-    """What the Jobs will need; a pod that lacks it would wait without end.
+def _planned(cluster: Cluster, run: str) -> list[StepJob]:
+    """The steps of a run, as its driver has them; none of a single stage's Job."""
+    config = cluster.get("ConfigMap", run) or {}
+    text = (config.get("data") or {}).get(PLAN_FILE)
+    return [StepJob.read(step) for step in json.loads(text)["steps"]] if text else []
+
+
+def _step_status(
+    cluster: Cluster, step: StepJob, jobs: Mapping[str, Document], run: State
+) -> StepStatus:
+    if job := jobs.get(step.name):
+        return StepStatus(step.task, *job_state(cluster, job))
+    if run in ("pending", "running"):
+        return StepStatus(step.task, "pending", f"after {', '.join(step.after)}".strip())
+    detail = "skipped" if run == "succeeded" else "not started"
+    return StepStatus(step.task, "cancelled", detail)
+
+
+def _cancelled(cluster: Cluster, run: str) -> RunStatus:
+    """What is left of a run without a driver.
 
     Raises:
-        InputError: with everything that is missing.
+        InputError: nothing.
     """
-    wanted = [("ServiceAccount", rendered.service_account)]
-    pods = [step.documents[-1]["spec"]["template"]["spec"] for step in rendered.steps]
-    wanted += [
-        ("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"])
-        for pod in pods
-        for volume in pod["volumes"]
-        if "persistentVolumeClaim" in volume
-    ]
-    fixes = {
-        "ServiceAccount": f"kubectl -n {cluster.namespace} apply -k prp/driver",
-        "PersistentVolumeClaim": f"kubectl -n {cluster.namespace} apply -k prp/volume, or --pvc",
-    }
-    require(cluster, {(kind, name): fixes[kind] for kind, name in wanted})
+    left = [job for job in cluster.jobs(run) if job["metadata"]["name"] != run]
+    if not left:
+        raise InputError(
+            f"there is no run or Job {run} in {cluster.namespace}; see which there are with: "
+            f"kubectl -n {cluster.namespace} get jobs -l app.kubernetes.io/name=trainyard"
+        )
+    prefix = f"{run}-"
+    steps = tuple(
+        StepStatus(str(job["metadata"]["name"]).removeprefix(prefix), *job_state(cluster, job))
+        for job in left
+    )
+    return RunStatus(run, "cancelled", steps, detail="the same command resumes it")
 
 
-def _release(cluster: Cluster, rendered: JobPipeline) -> None:
+def _release(cluster: Cluster, run: str) -> None:
     """Before a failed driver is deleted: steps that are done survive it, failed ones go first."""
-    for job in cluster.jobs(rendered.run):
+    for job in _keep_done(cluster, run):
         name = job["metadata"]["name"]
-        if name == rendered.run:
+        cluster.delete("Job", name)
+        cluster.wait_gone("Job", name, job["metadata"]["uid"])
+
+
+def _keep_done(cluster: Cluster, run: str) -> list[Document]:
+    """Makes the steps that are done survive the driver; returns the others."""
+    others = []
+    for job in cluster.jobs(run):
+        name = job["metadata"]["name"]
+        if name == run:
             continue
         end = job_end(cluster, job)
         if end is not None and end.exit_code == 0:
             cluster.patch("Job", name, {"metadata": {"ownerReferences": None}})
         else:
-            cluster.delete("Job", name)
-            cluster.wait_gone("Job", name, job["metadata"]["uid"])
+            others.append(job)
+    return others
 
 
-def _follow_run(cluster: Cluster, rendered: JobPipeline) -> int:
-    """Shows the driver and every step, each line with the step's name."""
+def _follow_run(cluster: Cluster, run: str, steps: Sequence[StepJob]) -> int:
+    """Shows a Job and every step that it creates, each line of those with the step's name."""
     over = threading.Event()
     threads = []
-    for step in rendered.steps:
+    for step in steps:
         show = _prefixed(step.task)
         follower = Follower(cluster, step.name, show, show, over)
         threads.append(threading.Thread(target=_follow_step, args=(follower,), daemon=True))
     for thread in threads:
         thread.start()
-    end = Follower(cluster, rendered.run, print_line, _say).follow()
+    end = Follower(cluster, run, print_line, _say).follow()
     over.set()
     for thread in threads:
         thread.join(timeout=10)
-    return _told(rendered.run, end)
+    return _told(run, end)
 
 
 def _follow_step(follower: Follower) -> None:
@@ -209,11 +283,12 @@ def _told(name: str, end: JobEnd) -> int:
     return end.exit_code
 
 
-def _how_to_go_on(cluster: Cluster, name: str) -> str:
-    kubectl = f"kubectl -n {cluster.namespace}"
+def _how_to_go_on(run: str, namespace: str) -> str:
+    where = f"{run} --backend prp" + (f" --namespace {namespace}" if namespace else "")
     return (
-        f"to follow it: {kubectl} logs -f job/{name}, or the same command again\n"
-        f"to end it:    {kubectl} delete job {name}"
+        f"to follow it: trainyard follow {where}\n"
+        f"to look:      trainyard status {where}\n"
+        f"to end it:    trainyard cancel {where}"
     )
 
 

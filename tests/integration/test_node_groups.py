@@ -151,7 +151,9 @@ def test_the_first_node_may_be_lost_too_and_a_stopped_leader_takes_the_group_alo
 
 
 def test_an_error_of_a_worker_is_the_stages_and_ends_all(space: Space) -> None:
-    process = space.train("--nodes", "2", **{"learning-rate": "1e30", "gradient-clip": "0"})
+    process = space.train(
+        "--nodes", "2", "--retries", "0", **{"learning-rate": "1e30", "gradient-clip": "0"}
+    )
     assert process.wait(120) != 0
     said = space.said()
     assert "the training loss became" in said

@@ -227,6 +227,10 @@ def test_a_failed_run_stops_and_the_same_name_resumes_it(space: Space) -> None:
     assert "train-video failed with exit code 3" in done.stdout
     assert "weights.pt does not exist" in done.stdout
     assert not space.job("first-evaluate-clips")
+    told = space.trainyard("status", "first", "--backend", "prp")
+    assert told.returncode == 1
+    assert "✗ train-video: failed  exit code 3: " in told.stdout
+    assert "– evaluate-clips: cancelled  not started" in told.stdout
     assert len(space.pods("first")) == 1, "a step that failed is no reason for another driver"
     extracted = space.job("first-frame-extraction")["metadata"]["uid"]
 
@@ -241,6 +245,28 @@ def test_a_failed_run_stops_and_the_same_name_resumes_it(space: Space) -> None:
     assert "a new one takes its place and goes on where it stopped" in done.stderr
     assert space.job("first-frame-extraction")["metadata"]["uid"] == extracted
     assert (space.folder / "runs/first/evaluate-clips/evaluation").is_dir()
+
+
+@pytest.mark.usefixtures("driver_rights")
+def test_a_run_is_looked_at_and_cancelled_and_what_is_done_stays(space: Space) -> None:
+    def trainyard(command: str) -> subprocess.CompletedProcess[str]:
+        return space.trainyard(command, "first", "--backend", "prp")
+
+    assert trainyard("status").returncode == 3
+    assert space.trainyard(*PIPELINE, "epochs=500", "--no-follow").returncode == 0
+    space.wait(lambda: running(space, "first-train-video"), 120)
+    told = trainyard("status")
+    assert told.returncode == 0
+    assert told.stdout.splitlines()[0] == "first: running"
+    assert "  ✓ frame-extraction: succeeded" in told.stdout
+    assert "  ▶ train-video: running" in told.stdout
+    assert "  · evaluate-clips: pending  after " in told.stdout
+    assert trainyard("cancel").returncode == 0
+    space.wait(lambda: not space.job("first") and not space.job("first-train-video"))
+    assert space.job("first-frame-extraction")
+    told = trainyard("status")
+    assert told.stdout.startswith("first: cancelled (the same command resumes it)")
+    assert "  ✓ frame-extraction: succeeded" in told.stdout
 
 
 def make_weights(path: Path) -> None:
@@ -263,9 +289,11 @@ def test_ctrl_c_leaves_the_job_running_and_the_same_command_finds_it(
         assert process.wait(20) == 130
         said = space.said()
         assert "the Job goes on without this terminal" in said
-        assert f"kubectl -n {space.name} logs -f job/slow" in said
-        assert f"kubectl -n {space.name} delete job slow" in said
-        assert running(space, "slow")
+        assert f"trainyard follow slow --backend prp --namespace {space.name}" in said
+        assert f"trainyard cancel slow --backend prp --namespace {space.name}" in said
+        told = space.trainyard("status", "slow", "--backend", "prp")
+        assert told.returncode == 0
+        assert told.stdout == "slow: running\n"
     done = space.trainyard(*SPLIT, "--apply", "--follow", "--name", "slow")
     assert done.returncode == 0
     assert "nothing was created" in done.stderr
@@ -308,14 +336,64 @@ def test_another_request_of_the_same_name_is_refused(space: Space) -> None:
     [
         (["--gpu-product", "NVIDIA-H100", "--gpus", "1", "--shm", "1Gi"], "waits for a node: 0/1"),
         (["--image", "registry.invalid/split:1"], "cannot pull registry.invalid/split:1"),
-        (["--secret", "absent:TOKEN"], "cannot start (CreateContainerConfigError: secret"),
+        (
+            ["--secret", "partial:TOKEN"],
+            "create it with: kubectl -n {} create secret generic partial --from-literal=TOKEN=…",
+        ),
     ],
 )
 def test_why_a_pod_does_not_start(space: Space, options: list[str], reason: str) -> None:
+    secret = {"metadata": {"name": "partial"}, "stringData": {"OTHER": "value"}}
+    space.cluster.api("POST", f"/api/v1/namespaces/{space.name}/secrets", secret)
+    reason = reason.format(space.name)
     process = space.start(*SPLIT, *options, "--apply", "--follow", "--name", "s")
     space.wait(lambda: reason in space.said())
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130
+    told = space.trainyard("status", "s", "--backend", "prp")
+    assert told.stdout.startswith("s: pending (pod s-")
+    assert reason in told.stdout
+    ended = space.trainyard("cancel", "s", "--backend", "prp")
+    assert (ended.returncode, ended.stdout) == (0, "s: cancelled\n")
+    told = space.trainyard("status", "s", "--backend", "prp")
+    assert told.returncode == 3
+    assert f"there is no run or Job s in {space.name}" in told.stderr
+
+
+def test_a_missing_secret_is_told_before_anything_is_created(space: Space) -> None:
+    optional = ["--secret", "absent:TOKEN,USER:name"]
+    done = space.trainyard(*SPLIT, *optional, "--apply", "--name", "s")
+    assert done.returncode == 3
+    command = "create secret generic absent --from-literal=TOKEN=… --from-literal=name=…"
+    assert f"there is no Secret/absent in {space.name}: kubectl" in done.stderr
+    assert command in done.stderr
+    assert not space.get("/apis/batch/v1/NS/jobs")["items"]
+
+
+def test_quotas_say_what_to_do(space: Space) -> None:
+    quota("pods", space)
+    assert space.trainyard(*SPLIT, "--apply", "--name", "s").returncode == 0
+
+    def told() -> str:
+        return str(space.trainyard("status", "s", "--backend", "prp").stdout)
+
+    space.wait(lambda: "no pod yet: FailedCreate: " in told())
+    assert "exceeded quota: pods" in told()
+    assert "wait until others end, or ask for less" in told()
+    quota("count/jobs.batch", space)
+    done = space.trainyard(*SPLIT, "--apply", "--name", "other")
+    assert done.returncode == 4
+    assert "exceeded quota" in done.stderr
+    assert "wait for other Jobs to end, or ask for less" in done.stderr
+
+
+def quota(resource: str, space: Space) -> None:
+    """Allows none of it; the status is what the quota's controller would say."""
+    name, hard = resource.replace("/", "-"), {resource: "0"}
+    path = f"/api/v1/namespaces/{space.name}/resourcequotas"
+    space.cluster.api("POST", path, {"metadata": {"name": name}, "spec": {"hard": hard}})
+    status = {"status": {"hard": hard, "used": {resource: "0"}}}
+    space.cluster.api("PATCH", f"{path}/{name}/status", status)
 
 
 def test_a_job_that_never_starts_ends_at_its_deadline(space: Space) -> None:
