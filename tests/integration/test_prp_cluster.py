@@ -384,7 +384,7 @@ def test_quotas_say_what_to_do(space: Space) -> None:
     done = space.trainyard(*SPLIT, "--apply", "--name", "other")
     assert done.returncode == 4
     assert "exceeded quota" in done.stderr
-    assert "wait for other Jobs to end, or ask for less" in done.stderr
+    assert "wait for other Jobs to end" in done.stderr
 
 
 def quota(resource: str, space: Space) -> None:
