@@ -1,4 +1,4 @@
-"""Training on several pods of a real Kubernetes API: same weights, lost pods, errors, TrainJobs."""
+"""Training on several pods of a real Kubernetes API: same weights, though pods are lost."""
 
 from __future__ import annotations
 
@@ -65,6 +65,12 @@ class Space:
         found = [p for p in pods if "trainyard/node-group" in p["metadata"]["labels"]]
         return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
 
+    def leader(self) -> str:
+        """The name of the stage's own pod."""
+        pods = self.get("/api/v1/NS/pods")["items"]
+        running = [p["metadata"] for p in pods if p["status"]["phase"] == "Running"]
+        return str(next(p["name"] for p in running if p["labels"].get("job-name") == "train"))
+
     def wait(self, condition: Callable[[], Any], seconds: float = 90) -> Any:
         deadline = time.monotonic() + seconds
         while not (value := condition()):
@@ -101,7 +107,9 @@ def space(cluster: Cluster, namespace: str, data: Path, tmp_path: Path) -> Itera
     folder = cluster.claim_folder(namespace, "work")
     shutil.copytree(data, folder, dirs_exist_ok=True)
     subprocess.run(["chmod", "-R", "a+rwX", folder], check=True)
-    make_claim(cluster, namespace, "ReadWriteMany")
+    requests = {"resources": {"requests": {"storage": "1Gi"}}}
+    claim = {"metadata": {"name": "work"}, "spec": {"accessModes": ["ReadWriteMany"], **requests}}
+    cluster.api("POST", f"/api/v1/namespaces/{namespace}/persistentvolumeclaims", claim)
     for name in RIGHTS:
         text = (REPOSITORY / "prp" / "driver" / name).read_text(encoding="utf-8")
         for document in yaml.safe_load_all(text):
@@ -115,58 +123,23 @@ def make_claim(cluster: Cluster, namespace: str, mode: str) -> None:
     cluster.api("POST", f"/api/v1/namespaces/{namespace}/persistentvolumeclaims", claim)
 
 
-def test_two_nodes_train_what_one_process_does_also_when_a_pod_is_lost(
+def test_two_pods_train_what_one_process_does_though_one_and_the_leader_are_lost(
     space: Space, alone: Path
 ) -> None:
     process = space.train("--nodes", "2")
     space.wait(lambda: "[1] train_loss" in space.said())
     first, second = space.members()
     assert [p["spec"]["hostname"][-2:] for p in (first, second)] == ["-0", "-1"]
-    space.cluster.evict(space.name, second["metadata"]["name"])
-    assert process.wait(120) == 0, space.said()
+    name = first["metadata"]["name"]  # where all meet
+    options = {"gracePeriodSeconds": 0}
+    space.cluster.api("DELETE", f"/api/v1/namespaces/{space.name}/pods/{name}", options)
+    space.wait(lambda: "[3] train_loss" in space.said())
+    space.cluster.evict(space.name, space.leader())
+    assert process.wait(180) == 0, space.said()
     said = space.said()
     assert "nodes: created Job/train-video-nodes-" in said
-    assert f"pod {second['metadata']['name']} runs on gpu-node" in said
+    assert f"pod {name} is gone; where another takes its place, training goes on" in said
+    assert said.count("[3] train_loss") == 1, "what was saved is not repeated"
     assert difference(space.folder / "model", alone) < 1e-5
     assert not space.members()
     assert not space.groups()
-
-
-def test_the_first_node_may_be_lost_too_and_a_stopped_leader_takes_the_group_along(
-    space: Space, alone: Path
-) -> None:
-    process = space.train("--nodes", "2")
-    space.wait(lambda: "[1] train_loss" in space.said())
-    first = space.members()[0]["metadata"]["name"]
-    options = {"gracePeriodSeconds": 0}
-    space.cluster.api("DELETE", f"/api/v1/namespaces/{space.name}/pods/{first}", options)
-    space.wait(lambda: "[3] train_loss" in space.said())
-    pods = space.get("/api/v1/NS/pods")["items"]
-    leader = next(p for p in pods if p["metadata"]["labels"].get("job-name") == "train")
-    space.cluster.evict(space.name, leader["metadata"]["name"])
-    assert process.wait(120) == 0, space.said()
-    assert space.said().count("[3] train_loss") == 1, "what was saved is not repeated"
-    assert difference(space.folder / "model", alone) < 1e-5
-    assert not space.groups()
-
-
-def test_an_error_of_a_worker_is_the_stages_and_ends_all(space: Space) -> None:
-    process = space.train(
-        "--nodes", "2", "--retries", "0", **{"learning-rate": "1e30", "gradient-clip": "0"}
-    )
-    assert process.wait(120) != 0
-    said = space.said()
-    assert "the training loss became" in said
-    assert "Traceback" not in said
-    assert not space.groups()
-
-
-def test_a_volume_that_other_nodes_cannot_mount_is_refused(cluster: Cluster, space: Space) -> None:
-    path = f"/api/v1/namespaces/{space.name}/persistentvolumeclaims"
-    cluster.api("DELETE", f"{path}/work")
-    space.wait(lambda: not space.get("/api/v1/NS/persistentvolumeclaims/work"))
-    make_claim(cluster, space.name, "ReadWriteOnce")
-    process = space.train("--nodes", "2")
-    assert process.wait(60) == 3, space.said()
-    assert "PersistentVolumeClaim/work is ReadWriteOnce" in space.said()
-    assert "ReadWriteMany" in space.said()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 from pathlib import Path
 
@@ -48,6 +50,27 @@ def test_an_error_in_one_process_ends_all_and_is_raised_here(
         run(tmp_path, end, 2, monkeypatch)
     assert caught.value.exit_code == code
     assert time.monotonic() - began < 50
+
+
+@pytest.fixture
+def two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = [sys.executable, "-m", "launched_nodes"]
+    group = {"nodes": 2, "processes": 1, "command": command}
+    monkeypatch.setenv("TRAINYARD_NODE_GROUP", json.dumps(group))
+
+
+@pytest.mark.usefixtures("two_machines")
+def test_several_machines_do_their_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path, "well", 2, monkeypatch)
+    assert {path.name for path in tmp_path.iterdir()} == {"0", "1", "processes"}
+
+
+@pytest.mark.usefixtures("two_machines")
+def test_how_many_processes_of_several_machines() -> None:
+    assert count_processes(0, "cuda", 8, 100) == 2, "whatever this machine has"
+    assert count_processes(3, "cuda", 8, 100) == 6
+    assert process_problems(3, "cuda", 8, 100) == []
+    assert "leaves some of the 8 processes" in process_problems(4, "cpu", 7, 100)[0]
 
 
 def test_how_many_processes() -> None:

@@ -1,4 +1,4 @@
-"""Node groups as TrainJobs: accepted in each form, and followed to whatever end they come to."""
+"""The launcher of node groups: TrainJobs of each release, indexed Jobs, whatever ends they take."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -63,9 +64,10 @@ class Launcher:
     folder: Path
     kubeconfig: Path
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, request: Mapping[str, str] = MappingProxyType({})) -> subprocess.Popen[str]:
         """Starts it for a stage whose state lies on the volume."""
-        (self.folder / "request.json").write_text("{}", encoding="utf-8")
+        text = json.dumps(dict(request))
+        (self.folder / "request.json").write_text(text, encoding="utf-8")
         placement = Placement(nodes=2, volumes=(Volume("work", str(self.folder.parent)),))
         variables = node_groups.node_group_environment("train_video", placement, "images/torch:1")
         command = [sys.executable, "-m", "pipelines.backends._node_group"]
@@ -160,3 +162,31 @@ def test_without_rights_on_train_jobs_an_indexed_job_takes_their_place(launcher:
     assert process.returncode == 143
     assert "an indexed Job takes its place" in said
     assert not launcher.cluster.api("GET", jobs)["items"]
+
+
+def test_an_error_for_people_ends_the_group_at_once(launcher: Launcher) -> None:
+    process = launcher.start()
+    jobs = f"/apis/batch/v1/namespaces/{launcher.namespace}/jobs"
+    wait_until(lambda: launcher.cluster.api("GET", jobs)["items"], "an indexed Job")
+    error = {"kind": "InputError", "text": "a clip is damaged", "exit_code": 3, "time": 0}
+    (launcher.folder / "error-1.json").write_text(json.dumps(error), encoding="utf-8")
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1, said
+    assert not launcher.cluster.api("GET", jobs)["items"]
+    services = f"/api/v1/namespaces/{launcher.namespace}/services"
+    assert not launcher.cluster.api("GET", services)["items"]
+    assert [path.name for path in launcher.folder.glob("error-*")] == ["error-1.json"]
+
+
+def test_what_other_nodes_would_not_see_is_refused(launcher: Launcher) -> None:
+    requests = {"resources": {"requests": {"storage": "1Gi"}}}
+    claim = {"metadata": {"name": "work"}, "spec": {"accessModes": ["ReadWriteOnce"], **requests}}
+    path = f"/api/v1/namespaces/{launcher.namespace}/persistentvolumeclaims"
+    launcher.cluster.api("POST", path, claim)
+    process = launcher.start({"frames": "/etc"})
+    assert process.wait(30) == 3
+    left = json.loads((launcher.folder / "error-group.json").read_text(encoding="utf-8"))
+    assert left["kind"] == "InputError"
+    assert "/etc is on no volume, and other nodes would not find it" in left["text"]
+    assert "PersistentVolumeClaim/work is ReadWriteOnce" in left["text"]
+    assert "needs one that is ReadWriteMany" in left["text"]
