@@ -67,6 +67,7 @@ def cluster_options(
         )
     elif not jobs:
         problems += _storage_problems(storage, root, state_dir, placements)
+        problems += _group_problems(storage, placements)
     return ClusterOptions(
         placements,
         root,
@@ -92,6 +93,7 @@ def build_options(options: Mapping[str, Any], state_dir: str) -> BuildOptions:
     root = _root(placements)
     storage: Storage = options.get("storage") or "artifact"
     found += _storage_problems(storage, root, state_dir, placements)
+    found += _group_problems(storage, placements)
     images = dict(parsed("image", options.get("images"), option_texts.image_reference, found))
     if found:
         raise SettingsError(list(dict.fromkeys(found)), "the command line")
@@ -180,6 +182,21 @@ def _storage_problems(
         f"--state-dir {place}: not on a volume that every step can write to (lacking: "
         f"{', '.join(lost)}); add --pvc CLAIM:/path without :ro, and a place below that path"
     ]
+
+
+def _group_problems(storage: str, placements: Mapping[str, Placement]) -> list[str]:
+    """What Kubeflow tasks on several nodes lack."""
+    from pipelines.node_groups import node_problems
+
+    found = []
+    for stage, placement in placements.items():
+        found += node_problems(stage, placement)
+        if placement.nodes > 1 and storage != "volume":
+            found.append(
+                f"{stage}: {placement.nodes} nodes find one another's data on a volume only; add "
+                "--storage volume"
+            )
+    return found
 
 
 def _contradictions(options: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:

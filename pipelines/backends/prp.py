@@ -46,10 +46,10 @@ class PrpBackend:
             SettingsError: everything that is wrong with parameters, places and placement.
         """
         rendered = _rendered(request)
-        steps = [
-            {**step.as_document(), "creates": created(step.documents[-1])}
-            for step in rendered.steps
-        ]
+        steps = []
+        for step in rendered.steps:
+            group = created(step.documents[-1])
+            steps.append({**step.as_document(), **({"creates": group} if group else {})})
         return {"run": rendered.run, "driver": rendered.driver_documents(), "steps": steps}
 
     def run(self, request: Request) -> int:

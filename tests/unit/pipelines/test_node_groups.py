@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -159,6 +160,17 @@ def test_what_cannot_be_on_several_nodes_is_told() -> None:
     assert "a volume that all of them can write to (ReadWriteMany)" in problem
 
 
+def test_kubeflow_tasks_on_several_nodes_need_the_volume(tmp_path: Path) -> None:
+    words = ["compile", "action_recognition", "--output", str(tmp_path), "--nodes", "2"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2
+    assert "a volume that all of them can write to (ReadWriteMany)" in done.stderr
+    assert "add --storage volume" in done.stderr
+    words += ["--pvc", "work:/data", "--storage", "volume"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+
+
 def test_a_dry_run_shows_the_pods_that_the_job_creates() -> None:
     words = ["job", "train_video", "--pvc", "work:/data", "--input", "frames=/data/f"]
     words += ["--input", "split=/data/s", "--output", "model=/data/m", "--nodes", "3"]
@@ -168,6 +180,17 @@ def test_a_dry_run_shows_the_pods_that_the_job_creates() -> None:
     comments = [line[2:] for line in done.stdout.splitlines() if line.startswith("#")]
     service, job = yaml.safe_load_all("\n".join(comments[1:]))
     assert (service["kind"], job["spec"]["completions"]) == ("Service", 3)
+
+
+def test_a_dry_run_of_a_pipeline_shows_them_at_the_step_that_leads() -> None:
+    words = ["run", "action_recognition", "source=/data/s", "--backend", "prp", "--dry-run"]
+    words += ["--pvc", "work:/data", "--nodes", "2", "--name", "first"]
+    done = CliRunner().invoke(main, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    shown = yaml.safe_load(done.stdout)
+    leading = {step["task"]: step["creates"] for step in shown["steps"] if "creates" in step}
+    assert list(leading) == ["train-video"]
+    assert [document["kind"] for document in leading["train-video"]] == ["Service", "Job"]
 
 
 def test_a_kubeflow_task_becomes_a_leader(monkeypatch: pytest.MonkeyPatch) -> None:
