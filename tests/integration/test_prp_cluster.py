@@ -298,6 +298,12 @@ def test_ctrl_c_leaves_the_job_running_and_the_same_command_finds_it(
     assert done.returncode == 0
     assert "nothing was created" in done.stderr
     assert "clips per class and part" in done.stdout
+    followed = space.trainyard("follow", "slow", "--backend", "prp")
+    assert followed.returncode == 0
+    assert followed.stdout == done.stdout
+    ended = space.trainyard("cancel", "slow", "--backend", "prp")
+    assert ended.returncode == 3
+    assert "slow has ended already" in ended.stderr
 
 
 def test_an_evicted_pod_is_replaced_and_uses_up_no_retry(space: Space, source: Path) -> None:
