@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from components.core.settings import closest
 from pipelines.container_rules import Document, Finding
 from pipelines.lint.workloads import CLUSTER_WIDE, LONG_RUNNING, Object, selects
 
 
+Near = Mapping[str, Sequence[Object]]
+"""Objects of one namespace by their kind."""
+
+_WORKLOADS = "workloads"
+"""In place of a kind: all that make pods."""
+
+
 def check_set(objects: Sequence[Object]) -> Iterator[Finding]:
     """Every finding that takes more than one object to see."""
     yield from _check_twice(objects)
     yield from _check_namespaces(objects)
+    neighbours: dict[str, dict[str, list[Object]]] = {}
     for one in objects:
-        near = [o for o in objects if o.namespace == one.namespace]
+        kinds = neighbours.setdefault(one.namespace, {})
+        kinds.setdefault(one.kind, []).append(one)
+        if one.template is not None:
+            kinds.setdefault(_WORKLOADS, []).append(one)
+    for one in objects:
+        near = neighbours[one.namespace]
         if one.kind == "Service":
-            yield from _check_service(one, near)
+            yield from _check_service(one, near.get(_WORKLOADS, []))
         if one.kind in LONG_RUNNING:
-            yield from _check_network(one, near)
+            yield from _check_network(one, near.get("NetworkPolicy", []))
         if one.kind == "HorizontalPodAutoscaler":
             target = one.spec.get("scaleTargetRef") or {}
             kind = str(target.get("kind"))
@@ -52,9 +65,8 @@ def _check_namespaces(objects: Sequence[Object]) -> Iterator[Finding]:
             yield Finding(f"{one.where}: metadata.namespace", text, "say where it belongs")
 
 
-def _check_service(service: Object, near: Sequence[Object]) -> Iterator[Finding]:
+def _check_service(service: Object, workloads: Sequence[Object]) -> Iterator[Finding]:
     selector = service.spec.get("selector") or {}
-    workloads = [one for one in near if one.template is not None]
     if not selector or not workloads:
         return
     taken = [one for one in workloads if selects({"matchLabels": selector}, one.pod_labels)]
@@ -75,14 +87,13 @@ def _check_service(service: Object, near: Sequence[Object]) -> Iterator[Finding]
             yield Finding(f"{service.where}: ports", text, "name one of its ports")
 
 
-def _check_network(one: Object, near: Sequence[Object]) -> Iterator[Finding]:
-    policies = [other for other in near if other.kind == "NetworkPolicy"]
+def _check_network(one: Object, policies: Sequence[Object]) -> Iterator[Finding]:
     if not any(selects(p.spec.get("podSelector") or {}, one.pod_labels) for p in policies):
         text = "no NetworkPolicy selects its pods: everybody may talk to them"
         yield Finding(one.where, text, "add one to the same namespace that says who may")
 
 
-def _check_pod(one: Object, pod: Document, near: Sequence[Object]) -> Iterator[Finding]:
+def _check_pod(one: Object, pod: Document, near: Near) -> Iterator[Finding]:
     account = pod.get("serviceAccountName")
     if account and account != "default":
         yield from _check_reference(one, near, "ServiceAccount", account, "serviceAccountName")
@@ -96,10 +107,10 @@ def _check_pod(one: Object, pod: Document, near: Sequence[Object]) -> Iterator[F
 
 
 def _check_reference(
-    one: Object, near: Sequence[Object], kind: str, name: object, field: str
+    one: Object, near: Near, kind: str, name: object, field: str
 ) -> Iterator[Finding]:
     """Something that these documents ought to hold, as they hold others of its kind."""
-    known = [other.name for other in near if other.kind == kind]
+    known = [other.name for other in near.get(kind, [])]
     if known and name not in known:
         text = f"no {kind} {name!r} in these documents{closest(str(name), known)}"
         mend = "name one of them, or be sure that the cluster has it"
