@@ -100,21 +100,28 @@ def _read(path: Path, namespace: str, found: list[str]) -> list[Document]:
         found.append(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})")
         return []
     except yaml.YAMLError as error:
-        found.append(f"{path}: is no YAML: {str(error).splitlines()[0]}")
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        found.append(f"{path}: is no YAML{where}: {problem}")
         return []
     documents = []
     for document in loaded:
         items = document.get("items") if isinstance(document, dict) else None
         listed = items if isinstance(items, list) else [document]
         documents += [one for one in listed if one is not None]
-    found += [f"{path}: {text}" for one in documents if (text := _problem(one, namespace))]
+    if not documents:
+        found.append(f"{path}: holds no objects")
+    problems = [text for one in documents if (text := _problem(one, namespace))]
+    found += [f"{path}: {text}" for text in dict.fromkeys(problems)]
     return documents
 
 
 def _problem(document: Any, namespace: str) -> str:
     if isinstance(document, dict) and ("pipelineInfo" in document or "platforms" in document):
         return (
-            "a pipeline as it is uploaded; write objects with trainyard compile --format kubernetes"
+            "a pipeline in Kubeflow's format and no object; upload it (trainyard run PIPELINE "
+            "--backend kubeflow does), or write objects with trainyard compile --format kubernetes"
         )
     about = document.get("metadata") if isinstance(document, dict) else None
     if not isinstance(about, dict) or not all(

@@ -5,11 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
-from components.core.errors import ProblemsError, ServiceError, SettingsError, TrainyardError
+from components.core.errors import (
+    InputError,
+    ProblemsError,
+    ServiceError,
+    SettingsError,
+    TrainyardError,
+)
 from pipelines.backends._cluster import Cluster, Document, ForbiddenError, NotServedError
 from pipelines.kubernetes_format import API_VERSION
+from pipelines.run_starter import REQUEST_FILE
 
 Say = Callable[[str], None]
+
+_SCHEDULE = ("trainyard", "schedule")
 
 LARGEST_OBJECT = 1_500_000
 """Bytes that a cluster stores in one object; a dry run, which stores nothing, does not tell."""
@@ -99,12 +108,45 @@ def _state(cluster: Cluster, document: Document, force: bool) -> str:
         most = f"a cluster stores {LARGEST_OBJECT} in one object; shorten it"
         raise SettingsError([f"{size} bytes, but {most}"], name)
     existing = cluster.get(kind, name, document["apiVersion"])
+    if existing is not None:
+        _require_same_schedule(document, existing)
     if existing is None and _waits_for_pipeline(cluster, document):
         return "unchecked"
     made = cluster.apply(document, dry_run=True, force=force)
     if existing is None:
         return "absent"
     return "unchanged" if _content(made) == _content(existing) else "different"
+
+
+def _require_same_schedule(document: Document, existing: Document) -> None:
+    """A schedule changes itself only: no other's, and no object that others made."""
+    if _component(document) != _SCHEDULE:
+        return
+    if _component(existing) != _SCHEDULE:
+        made = "is no schedule of trainyard's"
+        raise InputError(f"{_label(existing)} exists and {made}; give another --name")
+    own, other = _ordered(document), _ordered(existing)
+    if own != other:
+        raise InputError(
+            f"{_label(existing)}: the name is already taken by the schedule of {other}; give "
+            "another --name"
+        )
+
+
+def _component(document: Document) -> tuple[str, str]:
+    """Who made an object, and as what."""
+    labels = document["metadata"].get("labels") or {}
+    keys = ("app.kubernetes.io/managed-by", "app.kubernetes.io/component")
+    return str(labels.get(keys[0])), str(labels.get(keys[1]))
+
+
+def _ordered(document: Document) -> str:
+    """The pipeline that the ConfigMap of a schedule names; '' for its CronJob."""
+    order = (document.get("data") or {}).get(REQUEST_FILE)
+    try:
+        return str(json.loads(order)["pipeline"]) if order else ""
+    except (ValueError, KeyError, TypeError):
+        return "something else"
 
 
 def _waits_for_pipeline(cluster: Cluster, document: Document) -> bool:

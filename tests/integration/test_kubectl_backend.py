@@ -235,6 +235,33 @@ def test_fields_of_others_are_not_taken_silently(space: Space) -> None:
     assert space.items("pipelines")[0]["spec"]["displayName"] == "Action recognition"
 
 
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/api/v1/NS/configmaps", "ConfigMap"), ("/apis/batch/v1/NS/cronjobs", "CronJob")],
+)
+def test_a_schedule_leaves_what_others_made(space: Space, path: str, kind: str) -> None:
+    when = ("--schedule", "0 3 * * *", "--name", "nightly")
+    pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}
+    job = {"spec": {"template": {"spec": pod}}}
+    more = {"spec": {"schedule": "0 1 * * *", "jobTemplate": job}} if kind == "CronJob" else {}
+    space.api("POST", path, {"metadata": {"name": "nightly"}, **more})
+    told = space.trainyard("apply", "action_recognition", *GIVEN, *when, "--force-conflicts")
+    assert told.code != 0
+    assert f"{kind}/nightly exists and is no schedule of trainyard's" in told.err
+    assert "give another --name" in told.err
+    assert space.items("pipelines") == []
+
+
+def test_the_schedule_of_another_pipeline_keeps_its_name(space: Space) -> None:
+    when = ("--schedule", "0 3 * * *", "--name", "nightly")
+    assert space.trainyard("apply", "action_recognition", *GIVEN, *when).code == 0
+    told = space.trainyard("apply", "action_recognition", GIVEN[0], "epochs=4", *when)
+    assert "ConfigMap/nightly: changed" in told.out
+    told = space.trainyard("apply", "low_resolution_actions", GIVEN[0], *when)
+    assert told.code != 0
+    assert "already taken by the schedule of action-recognition" in told.err
+
+
 def trigger(space: Space, schedule: str, name: str) -> None:
     """What `kubectl create job --from=cronjob/…` does."""
     cron = space.find(f"/apis/batch/v1/NS/cronjobs/{schedule}")

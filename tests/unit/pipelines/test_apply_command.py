@@ -42,7 +42,8 @@ def test_every_file_that_cannot_be_applied_is_told(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     texts = {
-        "broken.yaml": "a: [",
+        "broken.yaml": "a: 1\nb: [\n",
+        "nothing.yaml": "# only a comment\n---\n",
         "text.yaml": "hello",
         "nameless.yaml": yaml.safe_dump({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}),
         "elsewhere.yaml": yaml.safe_dump(config("x", namespace="other")),
@@ -55,7 +56,9 @@ def test_every_file_that_cannot_be_applied_is_told(tmp_path: Path) -> None:
     told = str(error.value)
     for name in (*texts, "gone.yaml", "empty"):
         assert str(tmp_path / name) in told
-    assert "compile --format kubernetes" in told
+    assert told.count("compile --format kubernetes") == 1
+    assert "broken.yaml: is no YAML in line 3" in told
+    assert "nothing.yaml: holds no objects" in told
     assert "is for namespace other, not us" in told
 
 
