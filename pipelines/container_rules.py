@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
+from components.core.images import PATH
 from pipelines.names import is_label_key
 from pipelines.quantities import quantity
 from pipelines.secret_words import secret_in_text, secret_in_value
@@ -27,9 +28,6 @@ GPU = re.compile(
 GPU_NAMES = "nvidia.com/gpu, nvidia.com/mig-1g.10gb, nvidia.com/a100, amd.com/gpu"
 
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
-_PATH = re.compile(
-    r"([A-Za-z0-9][A-Za-z0-9.-]*(:\d+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
-)
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
@@ -137,7 +135,7 @@ def image_problem(image: str) -> str:
     """What is wrong with an image reference, or an empty string; it has to be pinned."""
     name, _, digest = image.partition("@")
     path, tag = _split(name)
-    if not _PATH.fullmatch(path):
+    if not PATH.fullmatch(path):
         return f"{image!r} is no image"
     if digest:
         return "" if _DIGEST.search(image) else f"{image} has a damaged digest"

@@ -80,7 +80,11 @@ def test_a_failed_build_stops_make_images(engine: Path) -> None:
 
 
 def test_make_images_tells_every_problem_at_once(engine: Path) -> None:
-    done = make_images(engine, "IMAGES=data tourch", "PUSH=1", "DOCKER=nerdctl-absent")
+    words = ("IMAGES=data tourch", "PUSH=1", "DOCKER=nerdctl-absent")
+    done = make_images(engine, *words, "REGISTRY=BAD Registry/!!")
+    assert done.returncode != 0
+    assert "'BAD Registry/!!' is no prefix of images; accepted are forms such as" in done.stderr
+    done = make_images(engine, *words)
     assert done.returncode != 0
     assert "unknown image 'tourch'; the images are data, torch, tensorflow, tao" in done.stderr
     assert "DOCKER=nerdctl-absent: there is no such program" in done.stderr
