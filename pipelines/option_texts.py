@@ -40,6 +40,8 @@ def secret(text: str) -> dict[str, Any]:
     name, _, listed = text.partition(":")
     parts = [part.partition(":") for part in listed.split(",") if part]
     variables = {variable: key or variable for variable, _, key in parts}
+    if len(variables) < len(parts):
+        raise ValueError("a variable is named twice, and can have one value; name it once")
     if not name:
         raise ValueError("expected NAME, NAME:VARIABLE,… or NAME:VARIABLE:KEY,…")
     return {"name": name, "variables": variables}

@@ -182,7 +182,7 @@ class GpuChoice(Settings):
 
     gpus: str = Field(
         "1",
-        pattern=r"^(0|[1-9][0-9]?)$",
+        pattern=r"^([0-9]|1[0-6])$",
         description="On a cluster: GPUs of each step that trains, as a text; '0' for none",
     )
     """A text: Kubeflow takes a number for no value, and the pod would have no GPU."""

@@ -10,12 +10,21 @@ from pydantic import TypeAdapter, ValidationError
 
 from components.core.errors import SettingsError
 from components.core.settings import closest, read_file
+from pipelines import option_texts
 from pipelines.placement import Placement
 from pipelines.placement_rules import problems
 
 _QUANTITIES = (
     "cpu", "cpu_limit", "memory", "memory_limit", "shared_memory", "ephemeral_storage",
 )  # fmt: skip
+_TIMES = ("deadline", "ttl")
+_NUMBERS = ("gpus", "nodes", "retries", "backoff_seconds", "backoff_factor", *_TIMES)
+_OTHER_NAMES = {
+    "shm": "shared_memory", "disk": "ephemeral_storage", "env": "environment", "pvc": "volumes",
+    "secret": "secrets", "image_pull_secret": "image_pull_secrets", "label": "labels",
+    "gpu_product": "gpu_products", "toleration": "tolerations",
+}  # fmt: skip
+"""What options and pods call fields of a placement."""
 _HIDDEN = ("environment", "secrets")
 """Fields whose values are never repeated: somebody may have put a secret there."""
 
@@ -104,7 +113,10 @@ def _sound(placement: Placement, fields: Mapping[str, Any]) -> tuple[dict[str, A
 def _typed(placement: Placement, fields: Mapping[str, Any]) -> Placement:
     """The placement with some fields replaced; only their names and types are checked."""
     known = {name: getattr(placement, name) for name in Placement.__dataclass_fields__}
-    given = {name: _as_text(name, value) for name, value in fields.items()}
+    given = {name: _as_typed(name, value) for name, value in fields.items()}
+    if flags := [name for name in _NUMBERS if isinstance(given.get(name), bool)]:
+        found = [f"{name}: expected a number, got {given[name]}" for name in flags]
+        raise SettingsError(found, "the placement")
     try:
         return TypeAdapter(Placement).validate_python({**known, **given})
     except ValidationError as error:
@@ -113,8 +125,13 @@ def _typed(placement: Placement, fields: Mapping[str, Any]) -> Placement:
         ) from None
 
 
-def _as_text(name: str, value: Any) -> Any:
-    """Numbers where Kubernetes has texts: YAML knows no difference for `cpu: 8`."""
+def _as_typed(name: str, value: Any) -> Any:
+    """Texts where Kubernetes has them, as YAML knows no difference for `cpu: 8`; times in seconds."""
+    if name in _TIMES and isinstance(value, str):
+        try:
+            return option_texts.seconds(value)
+        except ValueError as error:
+            raise SettingsError([f"{name}: {error}, got {value!r}"], "the placement") from None
     if name in _QUANTITIES and type(value) in (int, float):
         return str(value)
     if name == "environment" and isinstance(value, Mapping):
@@ -138,13 +155,23 @@ _FORMS = {
 """How fields that hold several things are written."""
 
 
+def _known(name: str) -> str:
+    """The field that was meant, or all there are; `volumes.0.x` is one of another's."""
+    if "." in name:
+        return ""
+    if name in _OTHER_NAMES:
+        return f"; here it is called {_OTHER_NAMES[name]!r}"
+    fields = Placement.__dataclass_fields__
+    return closest(name, fields) or f"; accepted are {', '.join(fields)}"
+
+
 def _described(problem: Any) -> str:
     name = ".".join(str(part) for part in problem["loc"])
     field = name.partition(".")[0]
     kind = type(problem["input"]).__name__
     given = f"a value of type {kind}" if field in _HIDDEN else repr(problem["input"])
     if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return f"{name}: unknown field{closest(name, Placement.__dataclass_fields__)}"
+        return f"{name}: unknown field{_known(name)}"
     if problem["type"] in ("tuple_type", "mapping_type", "dict_type") and field in _FORMS:
         return f"{name}: got {given}; write it like {field}: {_FORMS[field]}"
     return f"{name}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {given}"

@@ -201,9 +201,10 @@ def _as_option(problem: str) -> str:
 
 def _per_gpu(base: Placement, gpus: int) -> Placement:
     """CPUs and memory in proportion to the GPUs: what they would idle beside counts as misuse."""
+    from pipelines.container_rules import MOST_GPUS
     from pipelines.quantities import quantity
 
-    if gpus <= 0 or not base.gpus or gpus == base.gpus:
+    if not 0 < gpus <= MOST_GPUS or not base.gpus or gpus == base.gpus:
         return replace(base, gpu_products=()) if gpus == 0 else base
 
     def scaled(text: str) -> str:

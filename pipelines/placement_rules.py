@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from pipelines.container_rules import GPU, GPU_NAMES
+from pipelines.container_rules import GPU, GPU_NAMES, MOST_GPUS
 from pipelines.names import (
     KEY_RULE,
     NAME_RULE,
@@ -29,6 +29,7 @@ DAY = 24 * 3600
 LONGEST_DEADLINE = 14 * DAY
 """Seconds; the driver of a whole run lives no longer either."""
 
+MOST_NODES = 1000
 MOST_RETRIES = 100
 LONGEST_WAIT = 3600
 SHORTEST_TTL = 3600
@@ -146,6 +147,9 @@ def _amounts(placement: Placement) -> Iterator[str]:
             continue
         if amounts[name] <= 0:
             yield f"{name}: {text} is not positive; ask for what the step needs"
+        most = _MOST_CPUS if name.startswith("cpu") else _MOST_BYTES
+        if amounts[name] > quantity(most):
+            yield f"{name}: {text} is more than any node has; accepted are up to {most}"
     for name in ("cpu", "memory"):
         limit = f"{name}_limit"
         if name in amounts and limit in amounts and amounts[limit] < amounts[name]:
@@ -172,6 +176,8 @@ _AMOUNTS = {
 }
 """Field → whether it has to be given."""
 
+_MOST_CPUS, _MOST_BYTES = "1024", "64Ti"
+
 
 def _numbers(placement: Placement) -> Iterator[str]:
     if not 0 <= placement.retries <= MOST_RETRIES:
@@ -179,12 +185,15 @@ def _numbers(placement: Placement) -> Iterator[str]:
             f"retries: {placement.retries} is refused; accepted are 0 (a failure is final) to "
             f"{MOST_RETRIES}"
         )
-    if placement.gpus < 0:
-        yield f"gpus: {placement.gpus} is refused; accepted are 0 (none) and more"
+    if not 0 <= placement.gpus <= MOST_GPUS:
+        yield (
+            f"gpus: {placement.gpus} is refused; accepted are 0 (none) to {MOST_GPUS}, the most "
+            "that a node has"
+        )
     if problem := gpu_type_problem(placement.gpu_type):
         yield f"gpu_type: {problem}"
-    if placement.nodes < 1:
-        yield f"nodes: {placement.nodes} is refused; accepted are 1 (no others) and more"
+    if not 1 <= placement.nodes <= MOST_NODES:
+        yield (f"nodes: {placement.nodes} is refused; accepted are 1 (no others) to {MOST_NODES}")
     if not 0 <= placement.backoff_seconds <= LONGEST_WAIT:
         yield (
             f"backoff_seconds: {placement.backoff_seconds} is refused; accepted are 0 to "
@@ -194,18 +203,29 @@ def _numbers(placement: Placement) -> Iterator[str]:
         yield f"backoff_factor: {placement.backoff_factor} is refused; accepted are 1 to 10"
     if placement.ttl < SHORTEST_TTL:
         yield (
-            f"ttl: {placement.ttl} seconds is refused; accepted are {SHORTEST_TTL} and more, so "
-            "that somebody can read how the Job ended"
+            f"ttl: {_span(placement.ttl)} is refused; accepted are {_span(SHORTEST_TTL)} and "
+            "more, so that somebody can read how the Job ended"
         )
     if not 0 <= placement.deadline <= LONGEST_DEADLINE:
         yield (
-            f"deadline: {placement.deadline} seconds is refused; accepted are up to "
-            f"{LONGEST_DEADLINE // DAY}d, which the driver of a run has too; longer work "
+            f"deadline: {_span(placement.deadline)} is refused; accepted are up to "
+            f"{_span(LONGEST_DEADLINE)}, which the driver of a run has too; longer work "
             "resumes in a second Job"
         )
 
 
+def _span(seconds: int) -> str:
+    """Seconds as people write them in options and files: 99d, 36h, 90m."""
+    for unit, size in (("d", DAY), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
 def _volumes(placement: Placement) -> Iterator[str]:
+    paths = [volume.path.rstrip("/") for volume in placement.volumes]
+    for path in dict.fromkeys(path for path in paths if paths.count(path) > 1):
+        yield f"volumes: {path} is the path of {paths.count(path)} volumes; give each its own"
     for volume in placement.volumes:
         if not is_name(volume.claim):
             yield f"volumes: claim {volume.claim!r} is no name in Kubernetes; {NAME_RULE}" + (
@@ -244,6 +264,10 @@ def _secrets(placement: Placement) -> Iterator[str]:
                     f"secrets: {secret.name}: {variable}: what was given is no key of a Secret; "
                     f"{SECRET_KEY_RULE}"
                 )
+
+    named_variables = [v for source in placement.all_secrets for v in source.variables]
+    for variable in sorted({v for v in named_variables if named_variables.count(v) > 1}):
+        yield f"secrets: {variable} comes from several Secrets; name it once"
 
 
 def _environment(placement: Placement) -> Iterator[str]:

@@ -204,7 +204,7 @@ def test_what_kubernetes_would_refuse_is_refused_here_all_at_once(tmp_path: Path
         "--label: trainyard/run is set by trainyard",
         "--label: app.kubernetes.io/name is set by trainyard",
         "--gpu-product: '' is no GPU model",
-        "--deadline: 34560000 seconds is refused; accepted are up to 14d",
+        "--deadline: 400d is refused; accepted are up to 14d",
         "--input frames=: expected NAME=PATH",
         "--input split: given twice (/data/s and /data/t)",
     ):
@@ -227,7 +227,7 @@ def test_what_kubernetes_would_refuse_is_refused_here_all_at_once(tmp_path: Path
         (["--output", "model=/data/m", "device=cpu"], "device: cpu, but the Job gets 4 GPUs, wh"),
         (["--output", "model=/data/m", "device=cuda", "--gpus", "0"], "but the Job gets no GPU"),
         (["--output", "model=/data/m", "processes=8"], "processes: 8, but the Job gets 4 GPUs"),
-        (["--output", "model=/data/m", "--gpus", "17"], "17 GPUs, but no node has more than 16"),
+        (["--output", "model=/data/m", "--gpus", "17"], "gpus: 17 is refused; accepted are 0"),
     ],
 )  # fmt: skip
 def test_places_and_settings_that_contradict_one_another(
