@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
+import yaml
 from kubernetes import client, config
 
 from components.core.errors import ServiceError
@@ -22,7 +25,9 @@ from pipelines.backends._refusals import (
     NotServedError,
     UnreachableError,
     is_hopeless,
+    is_passing,
     refusal,
+    unreachable,
 )
 
 __all__ = [
@@ -40,14 +45,23 @@ Document = dict[str, Any]
 PATIENCE_SECONDS = 60.0
 """How long a cluster may not answer before we give up."""
 
+QUIET_SECONDS = 5.0
+"""After so long without an answer it is said that we wait."""
+
 SILENCE_SECONDS = 30.0
 """After so long without a line, a log is asked for anew; connections die unnoticed."""
 
 FIELD_MANAGER = "trainyard"
 """Who the fields belong to that we apply."""
 
-_TIMEOUT = (10.0, 60.0)
+_TIMEOUT = (5.0, 60.0)
 """Seconds to connect, and to wait for an answer."""
+
+_UNUSABLE = (
+    config.ConfigException, OSError, KeyError, TypeError, AttributeError, ValueError,
+    yaml.YAMLError,
+)  # fmt: skip
+"""What the client raises for configurations that are none."""
 
 _POD_FOLDER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -97,6 +111,9 @@ class Cluster:
             ServiceError: there is neither, or it cannot be used.
         """
         settings = client.Configuration()
+        settings.retries = urllib3.Retry(
+            total=None, connect=0, read=0, redirect=3, other=0
+        )  # ours: _patiently
         try:
             if "KUBERNETES_SERVICE_HOST" in os.environ and (_POD_FOLDER / "token").exists():
                 config.load_incluster_config(client_configuration=settings)
@@ -106,7 +123,7 @@ class Cluster:
                 config.load_kube_config(place, client_configuration=settings)
                 _, context = config.list_kube_config_contexts(place)
                 own = (context or {}).get("context", {}).get("namespace", "default")
-        except (config.ConfigException, OSError, KeyError, TypeError) as error:
+        except _UNUSABLE as error:
             place = os.environ.get("KUBECONFIG") or "~/.kube/config"
             raise ServiceError(
                 f"no usable cluster configuration ({error}); looked at {place}: get one from your "
@@ -130,7 +147,9 @@ class Cluster:
 
     def within(self, namespace: str) -> Cluster:
         """The same cluster, another namespace; '' for this one."""
-        return Cluster(self._api, namespace or self.namespace, self._server)
+        if namespace in ("", self.namespace):
+            return self
+        return Cluster(self._api, namespace, self._server)
 
     def get(self, kind: str, name: str, api_version: str = "") -> Document | None:
         """An object, or None where there is none.
@@ -279,6 +298,7 @@ class Cluster:
         if resource is None or api_version not in ("", resource.api_version):
             resource = self._discovered(api_version).get(kind)
         if resource is None:
+            self._require_kubernetes()
             raise NotServedError(
                 f"{self._server} has no objects of the kind {kind} ({api_version})"
             )
@@ -319,8 +339,28 @@ class Cluster:
                 _request_timeout=_TIMEOUT,
             )
 
-        answer: Document = json.loads(self._patiently(what, send).data)
+        data = self._patiently(what, send).data
+        try:
+            answer: Document = json.loads(data)
+        except ValueError:
+            raise ServiceError(f"cannot {what}: {self._no_kubernetes()}") from None
         return answer
+
+    def _require_kubernetes(self) -> None:
+        try:
+            found = self._send("read /apis", "GET", "/apis")
+        except ForbiddenError:
+            return
+        except AbsentError:
+            found = {}
+        if found.get("kind") != "APIGroupList":
+            raise ServiceError(self._no_kubernetes())
+
+    def _no_kubernetes(self) -> str:
+        return (
+            f"{self._server} is no Kubernetes API: `server` in the kubeconfig has to be the "
+            "cluster's API server, not Kubeflow's address; get one from your cluster's portal"
+        )
 
     def _find(self, look: Callable[[], Any]) -> Document | None:
         try:
@@ -335,21 +375,30 @@ class Cluster:
         Raises:
             ServiceError: with what to do.
         """
+        note = threading.Timer(QUIET_SECONDS, self._tell_of_waiting, [what])
+        note.daemon = True
+        note.start()
+        try:
+            return self._insist(what, send)
+        finally:
+            note.cancel()
+
+    def _tell_of_waiting(self, what: str) -> None:
+        text = f"{self._server} does not answer ({what}); waiting up to {PATIENCE_SECONDS:.0f} s"
+        print(text, file=sys.stderr, flush=True)
+
+    def _insist(self, what: str, send: Callable[[], Any]) -> Any:
         deadline = time.monotonic() + PATIENCE_SECONDS
         pause = 0.5
         while True:
             try:
                 return send()
             except client.ApiException as error:
-                if error.status not in (429, 500, 502, 503, 504) or time.monotonic() > deadline:
+                if not is_passing(error) or time.monotonic() > deadline:
                     raise refusal(what, error, self.namespace, self._server) from None
             except urllib3.exceptions.HTTPError as error:
-                if is_hopeless(error) or time.monotonic() > deadline:
-                    reason = getattr(error, "reason", None) or error
-                    raise UnreachableError(
-                        f"cannot {what}: {self._server} does not answer ({reason}); is the "
-                        "kubeconfig's context the right one, and is a VPN needed?"
-                    ) from None
+                if is_hopeless(error, self._server) or time.monotonic() > deadline:
+                    raise unreachable(what, error, self._server) from None
             time.sleep(pause)
             pause = min(2 * pause, 10.0)
 

@@ -44,10 +44,7 @@ def refusal(what: str, error: client.ApiException, namespace: str, server: str) 
         namespace: the one that was spoken about.
         server: the cluster's address.
     """
-    try:
-        message = str(json.loads(error.body)["message"])
-    except (ValueError, KeyError, TypeError):
-        message = str(error.reason)
+    message = _message(error)
     place = f"namespace {namespace} at {server}"
     if error.status == 401:
         return ServiceError(
@@ -74,16 +71,62 @@ def refusal(what: str, error: client.ApiException, namespace: str, server: str) 
         )
     if error.status == 409:
         return ExistsError(f"cannot {what}: {message}")
+    if _MISFIT in message:
+        return SettingsError(
+            [f"{message}; no such field, or not this kind of value: check the spelling"],
+            f"what {place} refuses",
+        )
+    if error.status == 400 and "HTTPS server" in str(error.body):
+        return UnreachableError(f"cannot {what}: {_wants_https(server)}")
     if error.status in (400, 422):
         return SettingsError([message], f"what {place} refuses")
     return ServiceError(f"cannot {what}: {place} answers {error.status}: {message}")
 
 
-def is_hopeless(error: urllib3.exceptions.HTTPError) -> bool:
-    """Whether trying again makes no sense: no such host, nobody listens, another's certificate."""
+def unreachable(what: str, error: urllib3.exceptions.HTTPError, server: str) -> UnreachableError:
+    """The error for no answer at all."""
+    reason = getattr(error, "reason", None) or error
+    advice = "is the kubeconfig's context the right one, and is a VPN needed?"
+    if "CERTIFICATE_VERIFY_FAILED" in str(reason):
+        advice = (
+            "its certificate is not of the authority in the kubeconfig's "
+            "certificate-authority-data: fetch a new kubeconfig"
+        )
+    elif _is_cut(reason, server):
+        advice = _wants_https(server)
+    return UnreachableError(f"cannot {what}: {server} does not answer ({reason}); {advice}")
+
+
+def _wants_https(server: str) -> str:
+    return f"{server} wants https: write server: https://… in the kubeconfig"
+
+
+def _is_cut(reason: Exception, server: str) -> bool:
+    """Whether a server ends a connection without TLS, as one that wants TLS may."""
+    return server.startswith("http:") and isinstance(reason, urllib3.exceptions.ProtocolError)
+
+
+def is_passing(error: client.ApiException) -> bool:
+    """Whether a refusal is one of overload, which ends by itself."""
+    return error.status in (429, 500, 502, 503, 504) and _MISFIT not in _message(error)
+
+
+_MISFIT = "failed to create typed patch object"
+"""The API answers 500 where an applied document does not fit its kind."""
+
+
+def _message(error: client.ApiException) -> str:
+    try:
+        return str(json.loads(error.body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return str(error.reason)
+
+
+def is_hopeless(error: urllib3.exceptions.HTTPError, server: str) -> bool:
+    """Whether trying again makes no sense: no such host, nobody listens, TLS that does not fit."""
     reason = getattr(error, "reason", error)
     kinds = (urllib3.exceptions.NameResolutionError, urllib3.exceptions.SSLError)
-    if isinstance(reason, kinds):
+    if isinstance(reason, kinds) or _is_cut(reason, server):
         return True
     refused = isinstance(reason, urllib3.exceptions.NewConnectionError)
     return refused and "refused" in str(reason) and "KUBERNETES_SERVICE_HOST" not in os.environ

@@ -218,6 +218,18 @@ def test_documents_of_any_size_are_applied_from_files(space: Space, tmp_path: Pa
     assert "nothing was changed" in told.err
 
 
+def test_misspelt_fields_are_told_at_once(space: Space, tmp_path: Path) -> None:
+    file = tmp_path / "typo.yaml"
+    typo = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "dta": {"a": "b"}}
+    file.write_text(yaml.safe_dump(typo))
+    began = time.monotonic()
+    told = space.trainyard("apply", "-f", file)
+    assert time.monotonic() - began < 5
+    assert told.code == 2
+    assert "dta: field not declared in schema" in told.err
+    assert "check the spelling" in told.err
+
+
 def test_fields_of_others_are_not_taken_silently(space: Space) -> None:
     foreign = {
         "apiVersion": "pipelines.kubeflow.org/v2beta1",
@@ -426,5 +438,17 @@ def test_who_and_what_is_refused(
     gone = yaml.safe_load(good)
     gone["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
     assert "does not answer" in told(gone)
+    plain = yaml.safe_load(good)
+    plain["clusters"][0]["cluster"]["server"] = plain["clusters"][0]["cluster"]["server"].replace(
+        "https:", "http:"
+    )
+    assert "wants https" in told(plain)
+    elsewhere = yaml.safe_load(good)
+    elsewhere["clusters"][0]["cluster"] = {"server": space.kubeflow.url}
+    assert "is no Kubernetes API" in told(elsewhere)
+    unknown = yaml.safe_load(good)
+    for key in ("certificate-authority", "certificate-authority-data"):
+        unknown["clusters"][0]["cluster"].pop(key, None)
+    assert "certificate-authority-data: fetch a new kubeconfig" in told(unknown)
     weak = space.cluster.user_kubeconfig(space.name).read_text(encoding="utf-8")
     assert "is forbidden" in told(yaml.safe_load(weak))

@@ -1,5 +1,6 @@
 """`trainyard apply`: what is read from files, and what is refused before any cluster is asked."""
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from components.core.errors import SettingsError
+from components.core.errors import ServiceError, SettingsError
 from pipelines.apply_command import read_documents
+from pipelines.backends import _cluster
+from pipelines.backends._cluster import Cluster, UnreachableError
 from pipelines.cli import main
 from pipelines.compile import compiled, in_format
 
@@ -98,3 +101,33 @@ def test_without_a_cluster_the_configuration_is_asked_for() -> None:
     done = CliRunner().invoke(main, ["apply", "action_recognition"])
     assert done.exit_code == 4
     assert "no usable cluster configuration" in done.output
+
+
+@pytest.mark.parametrize("text", ["garbage: [", "[]", "words", "clusters: 7", "", "a: \x00"])
+def test_a_kubeconfig_that_is_none_is_told(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(text)
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    with pytest.raises(ServiceError, match="no usable cluster configuration") as error:
+        Cluster.connect()
+    assert str(file) in str(error.value)
+
+
+def test_waiting_for_a_cluster_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_cluster, "PATIENCE_SECONDS", 0.4)
+    monkeypatch.setattr(_cluster, "QUIET_SECONDS", 0.1)
+    monkeypatch.setattr(_cluster, "_TIMEOUT", (0.2, 0.2))
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        server = f"https://127.0.0.1:{mute.getsockname()[1]}"
+        one = {"name": "x", "cluster": {"server": server}, "context": {"cluster": "x"}}
+        settings = {"clusters": [one], "contexts": [one], "current-context": "x"}
+        file = tmp_path / "kubeconfig"
+        file.write_text(yaml.safe_dump(settings))
+        monkeypatch.setenv("KUBECONFIG", str(file))
+        with pytest.raises(UnreachableError, match="does not answer"):
+            Cluster.connect().get("ConfigMap", "c")
+    assert f"{server} does not answer (read ConfigMap/c); waiting up to" in capsys.readouterr().err
