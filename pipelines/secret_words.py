@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import yaml
 
@@ -14,18 +15,73 @@ _WORDS = {
     "credentials", "dsn", "secretkey", "accesskey",
 }  # fmt: skip
 _ENDINGS = ("password", "passwd", "secret", "token", "apikey")
-_PLACES = {"file", "path", "dir", "name", "ref", "url"}
-"""Last words of names that say where a secret is, not what it is."""
+_NO_VALUES = {
+    "file", "path", "dir", "name", "ref", "url", "env", "stdin", "type", "count", "length", "size",
+    "encryption", "policy", "ttl", "timeout",
+}  # fmt: skip
+"""Last words of names that say where a secret is or what it is like, not what it is."""
 
-_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/@:]*:([^\s/@]+)@", re.IGNORECASE)
+_FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    (
+        "a URL with a password in it",
+        re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/@:]*:([^\s/@]+)@", re.I),
+    ),
+    (
+        "a URL with a token or signature in it",
+        re.compile(
+            r"(?:[?&](?:access_token|api_?key|auth|password|secret|sig|token)"
+            r"|X-(?:Amz|Goog)-Signature)=([^\s&]{4,})",
+            re.I,
+        ),
+    ),
+    (
+        "a header with a token in it",
+        re.compile(
+            r"\b(?:authorization\W{1,4}(?:basic|bearer|token)\s+"
+            r"|(?:private-token|x-api-key|x-auth-token)\s*:\s*)(\S{4,})",
+            re.I,
+        ),
+    ),
+    (
+        "a command with a password in it",
+        re.compile(
+            r"\b(?:curl\b[^\n;|&]*\s(?:-u|--user)[ =]?['\"]?[^\s:'\"]+:"
+            r"|(?:mysql|mariadb)[\w-]*\b[^\n;|&]*\s-p"
+            r"|(?:mongo\w*|sshpass|docker login)\b[^\n;|&]*\s-p\s+"
+            r"|redis-cli\b[^\n;|&]*\s-a\s+)(\S+)"
+        ),
+    ),
+    (
+        "an access key, token or private key",
+        re.compile(
+            r"(\b(?:(?:AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|glpat-[\w-]{20}"
+            r"|github_pat_\w{20,}|dckr_pat_[\w-]{20,}|xox[abprs]-[\w-]{10,}|AIza[\w-]{35}"
+            r"|hf_[A-Za-z0-9]{20,}|nvapi-[\w-]{20,}|sk-(?:ant|proj|svcacct)-[\w-]{20,}"
+            r"|sk-[A-Za-z0-9]{32,}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.)"
+            r"|\bhooks\.slack\.com/(?:services|triggers|workflows)/\w[\w/-]{7,}"
+            r"|-----BEGIN [A-Z ]*PRIVATE KEY-----)"
+        ),
+    ),
+)  # fmt: skip
+"""What they are, and how they look; the group is the secret."""
+
 _ARGUMENT = re.compile(r"(?:^|\s|;)(?:--?|export\s+)?([A-Za-z][\w.-]*)=(\S+)")
-_KNOWN = re.compile(
-    r"\b(AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|glpat-[\w-]{20}|xox[abprs]-[\w-]{10,}"
-    r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.)|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+_OPTION = re.compile(r"(?:^|\s)--([A-Za-z][\w-]*)\s+(?=\S*\d)(\S{4,})")
+"""Not every word after an option: texts speak of options too."""
+_LINE = re.compile(r"^[ \t]*([A-Za-z][\w.-]*)[ \t]*[:=][ \t]*(\S+)[ \t]*$", re.MULTILINE)
+"""Of settings files."""
+_NO_LITERAL = re.compile(
+    r"['\"]*([$<{]|%\(|[\w.]+[(\[]|process\.env|(true|false|none|null)?[\s'\",]*$)", re.I
 )
+"""References, placeholders, calls, and nothing."""
 
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
 """Names of environment variables."""
+
+_PROGRAM = (ast.Call, ast.FunctionDef, ast.Import, ast.ImportFrom)
+"""One of these at least is in a program."""
+_BARE = (ast.Attribute, ast.BinOp, ast.Name)
+"""What a text without quotes looks like to Python."""
 
 
 def names_secret(name: str) -> bool:
@@ -33,7 +89,7 @@ def names_secret(name: str) -> bool:
     spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
     words = [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word]
     secret = any(word in _WORDS or word.endswith(_ENDINGS) for word in words)
-    return secret and words[-1] not in _PLACES
+    return secret and words[-1] not in _NO_VALUES and words[0] != "no"
 
 
 def secret_in_value(name: str, value: str) -> str:
@@ -51,25 +107,51 @@ def secret_in_text(text: str) -> str:
 
     The secret itself is never part of the answer.
     """
-    if (match := _URL.search(text)) and not match[1].startswith("$"):
-        return "a URL with a password in it"
-    if _KNOWN.search(text):
-        return "an access key, token or private key"
-    for match in _ARGUMENT.finditer(text):
-        if problem := secret_in_value(match[1], match[2]):
+    if problem := _in_form(text):
+        return problem
+    for pattern in (_ARGUMENT, _OPTION):
+        if problem := _named(pattern, text):
             return problem
-    return _in_mapping(text)
+    return _in_settings(text)
 
 
-def _in_mapping(text: str) -> str:
-    """Looks into YAML and JSON mappings, as settings files are."""
-    if ":" not in text:
-        return ""
+def secret_in_words(words: Sequence[str]) -> str:
+    """What is secret in a command of several words, such as `--password` and the next one."""
+    for word in words:
+        find = secret_in_program if "\n" in word else secret_in_text
+        if problem := find(word):
+            return problem
+    for option, value in pairwise(words):
+        name = option.lstrip("-")
+        given = option.startswith("-") and name != "key" and not value.startswith("-")
+        given = given and "=" not in name and not _NO_LITERAL.match(value)
+        if given and (problem := secret_in_value(name, value)):
+            return problem
+    return _in_form(" ".join(word for word in words if "\n" not in word))
+
+
+def _in_form(text: str) -> str:
+    for problem, form in _FORMS:
+        if any(not _NO_LITERAL.match(match[1]) for match in form.finditer(text)):
+            return problem
+    return ""
+
+
+def _named(pattern: re.Pattern[str], text: str) -> str:
+    for name, value in pattern.findall(text):
+        literal = name != "key" and not _NO_LITERAL.match(value)
+        if literal and (problem := secret_in_value(name, value)):
+            return problem
+    return ""
+
+
+def _in_settings(text: str) -> str:
+    """Looks into YAML and JSON mappings, as settings files are, and into lines of other forms."""
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return ""
-    return secret_in_content(content) if isinstance(content, dict) else ""
+        content = yaml.safe_load(text) if ":" in text else None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        content = None
+    return secret_in_content(content) if isinstance(content, dict) else _named(_LINE, text)
 
 
 def secret_in_content(content: object) -> str:
@@ -100,20 +182,28 @@ def secret_in_program(text: str) -> str:
     """What is secret in Python source, or an empty string: texts that secret names stand for.
 
     Names of environment variables are none, nor is `key` alone, which sorting takes.
+    What is no program is a script or a settings file.
     """
-    if (match := _URL.search(text)) and not match[1].startswith(("$", "{")):
-        return "a URL with a password in it"
-    if _KNOWN.search(text):
-        return "an access key, token or private key"
     try:
         tree = ast.parse(textwrap.dedent(text))
-    except SyntaxError:
-        return ""
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return secret_in_text(text)
+    if _is_script(tree):
+        return secret_in_text(text)
+    if problem := _in_form(text):
+        return problem
     for name, value in (pair for node in ast.walk(tree) for pair in _named_texts(node)):
         reference = name == "key" or _VARIABLE.fullmatch(value)
         if not reference and (found := secret_in_value(name, value)):
             return found
     return ""
+
+
+def _is_script(tree: ast.AST) -> bool:
+    """Whether what parses as Python may be of a shell or a settings file, such as `token=a1`."""
+    nodes = list(ast.walk(tree))
+    bare = any(isinstance(n, ast.Assign) and isinstance(n.value, _BARE) for n in nodes)
+    return bare and not any(isinstance(node, _PROGRAM) for node in nodes)
 
 
 def _named_texts(node: ast.AST) -> Iterator[tuple[str, str]]:

@@ -4,9 +4,11 @@ rights, secrets, and whether they fit each other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from components.core.state import digest
 from pipelines.container_rules import Document, Finding, check_environment, check_image
 from pipelines.lint import lint_pipeline, rights, sets
 from pipelines.lint import prp as prp_rules
@@ -202,8 +204,21 @@ def _check_version(one: Object) -> Iterator[Finding]:
     for finding in lint_names(version=one.name, tags=tags if isinstance(tags, Mapping) else {}):
         yield replace(finding, where=f"{one.where}: {finding.where}")
     content = [one.spec.get("pipelineSpec") or {}, one.spec.get("platformSpec") or {}]
-    for finding in lint_pipeline([part for part in content if part]):
+    content = [part for part in content if part]
+    yield from _check_hash(one, content)
+    for finding in lint_pipeline(content):
         yield replace(finding, where=f"{one.where}: {finding.where}")
+
+
+def _check_hash(one: Object, content: Sequence[Document]) -> Iterator[Finding]:
+    """A version of ours is named by what it holds."""
+    labels = one.metadata.get("labels") or {}
+    ours = labels.get("app.kubernetes.io/managed-by") == "trainyard"
+    hashed = re.search(r"-([0-9a-f]{10})$", one.name)
+    if ours and hashed and hashed[1] != (right := digest(content, 10)):
+        text = f"{one.name!r} is the name of another content; this one has the hash {right}"
+        mend = "compile it again, or give it a name and labels of its own"
+        yield Finding(f"{one.where}: metadata.name", text, mend)
 
 
 def _check_train_job(one: Object) -> Iterator[Finding]:

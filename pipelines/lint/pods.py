@@ -23,7 +23,7 @@ from pipelines.lint.kubernetes_config import (
 from pipelines.lint.workloads import LONG_RUNNING
 from pipelines.names import KEY_RULE, NAME_RULE, VALUE_RULE, is_label_key, is_label_value, is_name
 from pipelines.quantities import is_dns_label
-from pipelines.secret_words import secret_in_program, secret_in_text
+from pipelines.secret_words import secret_in_words
 
 _INSTALLS = re.compile(
     r"\bgit\s+(-C\s+\S+\s+)?(pull|clone|fetch|checkout)\b|\b(apt|apt-get|apk|yum|dnf)\s+(-\S+\s+)*"
@@ -85,9 +85,8 @@ def _check_command(where: str, container: Document) -> Iterator[Finding]:
             f"{fetched[0].strip()!r} at the start: two runs of it differ, and nobody can tell",
             "build it into the image",
         )
-    for word in words:
-        if problem := secret_in_text(word) or ("\n" in word and secret_in_program(word)):
-            yield Finding(f"{where}.args", problem, "pass it as env from a Secret")
+    if problem := secret_in_words(words):
+        yield Finding(f"{where}.args", problem, "pass it as env from a Secret")
 
 
 def _check_mounts(where: str, container: Document, volumes: list[str]) -> Iterator[Finding]:

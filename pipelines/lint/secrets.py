@@ -10,9 +10,9 @@ from pipelines.lint.dag import components, declared, groups
 from pipelines.lint.placeholders import check_placeholders
 from pipelines.secret_words import (
     secret_in_content,
-    secret_in_program,
     secret_in_text,
     secret_in_value,
+    secret_in_words,
 )
 
 _MEND = "take it in the pod, as an environment variable from a Secret"
@@ -64,10 +64,8 @@ def check_value(where: str, name: str, value: object, exempt: set[str]) -> Itera
 def _check_container(where: str, container: Document) -> Iterator[Finding]:
     yield from check_environment(where, container.get("env") or [])
     for key in ("command", "args"):
-        for number, word in enumerate(container.get(key) or []):
-            find = secret_in_program if "\n" in word else secret_in_text
-            if problem := find(word):
-                yield Finding(f"{where}.{key}[{number}]", problem, _MEND)
+        if problem := secret_in_words(container.get(key) or []):
+            yield Finding(f"{where}.{key}", problem, _MEND)
 
 
 def _check_platform(platform: Document) -> Iterator[Finding]:

@@ -8,7 +8,6 @@ from components.core.settings import closest
 from pipelines.container_rules import Document, Finding
 from pipelines.lint.workloads import CLUSTER_WIDE, LONG_RUNNING, Object, selects
 
-
 Near = Mapping[str, Sequence[Object]]
 """Objects of one namespace by their kind."""
 

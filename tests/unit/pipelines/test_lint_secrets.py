@@ -12,7 +12,12 @@ from pipelines.container_rules import Finding
 from pipelines.job_rules import check
 from pipelines.lint import lint_pipeline, lint_run
 from pipelines.lint.objects import lint_kubernetes
-from pipelines.secret_words import secret_in_content, secret_in_program
+from pipelines.secret_words import (
+    secret_in_content,
+    secret_in_program,
+    secret_in_text,
+    secret_in_words,
+)
 
 PLANTED = "Zq9-vT4xk2PlantedWp7"
 ADDRESS = f"postgresql://me:{PLANTED}@database/runs"
@@ -66,6 +71,10 @@ def constant(name: str, value: Any) -> Callable[[Documents], None]:
 PLANTS = {
     "variable": container("env", [{"name": "SERVICE_TOKEN", "value": PLANTED}]),
     "address in a variable": container("env", [{"name": "SERVICE", "value": ADDRESS}]),
+    "two words": container("args", ["--password", PLANTED]),
+    "one of two": container("args", ["run", "--verbose", "--api-key", PLANTED]),
+    "header": container("command", ["curl", "-H", f"Authorization: Bearer {PLANTED}"]),
+    "shell script": container("args", [f"set -e\nfor a in 1; do\nrun --token {PLANTED}\ndone"]),
     "argument": container("args", ["run", f"--password={PLANTED}"]),
     "address as argument": container("args", [ADDRESS]),
     "command": container("command", ["sh", "-c", f"TOKEN={PLANTED} run"]),
@@ -95,7 +104,10 @@ def test_a_secret_in_a_pipeline_is_found_and_not_repeated(plant: str) -> None:
 
 def assert_told(found: list[Finding]) -> None:
     text = "\n".join(map(str, found))
-    told = ("has a literal value", "a URL with a password in it", "an access key, token")
+    told = (
+        "has a literal value", "a URL with a", "an access key, token", "a header with a token",
+        "a command with a password",
+    )  # fmt: skip
     assert any(words in text for words in told), text
     assert PLANTED not in text
     assert ACCESS_KEY not in text
@@ -140,9 +152,12 @@ def test_the_name_of_a_secret_is_none() -> None:
         {"kind": "ConfigMap", "data": {"a.yaml": f"url: {ADDRESS}"}},
         {"kind": "ConfigMap", "data": {"a.json": f'{{"a": {{"apiKey": "{PLANTED}"}}}}'}},
         {"kind": "ConfigMap", "data": {"a.py": f'connect(token="{PLANTED}")'}},
+        {"kind": "ConfigMap", "data": {"a.ini": f"[default]\naws_secret_access_key = {PLANTED}\n"}},
+        {"kind": "ConfigMap", "data": {"a.txt": f"first\n  password: {PLANTED}\n- more: [\n"}},
         {"kind": "Service", "spec": {}},
         {"kind": "TrainJob", "spec": {"trainer": {"env": [{"name": "TOKEN", "value": PLANTED}]}}},
         {"kind": "Pod", "spec": {"containers": [{"args": [f"--token={PLANTED}"]}]}},
+        {"kind": "Pod", "spec": {"containers": [{"args": ["-x", "--password", PLANTED]}]}},
         {
             "kind": "Pod",
             "spec": {"initContainers": [{"env": [{"name": "PGPASSWORD", "value": PLANTED}]}]},
@@ -196,3 +211,62 @@ def test_lists_of_variables_are_looked_into() -> None:
     assert "TOKEN" in secret_in_content({"env": variables})
     reference = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "TOKEN"}}}
     assert secret_in_content({"env": [reference]}) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"curl -H 'Authorization: Bearer {PLANTED}' https://a",
+        f"curl -s -u admin:{PLANTED} https://a",
+        f"mysql -h a -p{PLANTED} runs",
+        f"https://hooks.slack.com/services/T024/B024/{PLANTED}",
+        "AIza" + "SyPlanted" * 4,
+        "hf_" + "Planted" * 5,
+        "nvapi-" + "Planted_" * 5,
+        "sk-proj-" + "Planted-" * 5,
+        "github_pat_" + "Planted_" * 5,
+        "dckr_pat_" + "Planted-" * 5,
+        f"https://a/b?X-Amz-Date=1&X-Amz-Signature={'0a' * 32}",
+        f"https://a/b?token={PLANTED}",
+        f"[default]\naws_secret_access_key = {PLANTED}\n",
+        f"a line\npassword: {PLANTED}\nanother: [\n",
+    ],
+)
+def test_a_secret_in_a_text_is_found_wherever_it_stands(text: str) -> None:
+    told = secret_in_text(text)
+    assert told
+    assert "lanted" not in told
+    assert secret_in_words(["run", text]) == told
+    pod = {"containers": [{"env": [{"name": "A", "value": text}]}]}
+    documents: list[dict[str, Any]] = [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": pod},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a": text}},
+    ]
+    assert [f.what for f in lint_kubernetes(documents)].count(told) == 2
+    assert_told(lint_run(compiled(PIPELINES["values"]), {"text": text}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "curl -H 'Authorization: Bearer $TOKEN' -u \"$USER:$PASSWORD\" https://a",
+        "mysql -h a -p$PASSWORD; mkdir -p here", "mysql -p < file", "export TOKEN=$(cat /a/token)",
+        "https://hooks.slack.com/services/...", "https://a/b?token=$TOKEN", "--password-file /a",
+        "password = %(password)s\ntoken: <token>\n[", "use --token to say who you are",
+        "password_encryption = scram-sha-256", "security:\n  authorization: enabled",
+        "secret = read('a')\nfi",
+    ],
+)  # fmt: skip
+def test_texts_that_only_speak_of_secrets_hold_none(text: str) -> None:
+    assert secret_in_text(text) == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--password", "--host", "a"], ["--password", "$(PASSWORD)"], ["--no-password", "host"],
+        ["--token-file", "/run/token"], ["sort", "--key", "name"], ["--password"],
+    ],
+)  # fmt: skip
+def test_words_that_only_speak_of_secrets_hold_none(words: list[str]) -> None:
+    assert secret_in_words(words) == ""
