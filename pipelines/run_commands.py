@@ -7,7 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
+from components.core.errors import SettingsError
 from pipelines import backends
+from pipelines.quantities import is_dns_label
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,7 +33,7 @@ def _run_options(command: F) -> F:
 @_run_options
 def status(run: str, backend: str, namespace: str) -> None:
     """Show how far RUN is, step by step; exits with 1 when it failed."""
-    found = backends.load_cluster(backend).status(run, namespace)
+    found = _loaded(backend, run).status(run, namespace)
     click.echo(f"{found.run}: {found.state}" + (f" ({found.detail})" if found.detail else ""))
     for step in found.steps:
         detail = f"  {step.detail}" if step.detail else ""
@@ -45,12 +47,27 @@ def status(run: str, backend: str, namespace: str) -> None:
 @_run_options
 def follow(run: str, backend: str, namespace: str) -> None:
     """Show RUN's steps and logs until it ends; exits as the run does."""
-    raise SystemExit(backends.load_cluster(backend).follow(run, namespace))
+    raise SystemExit(_loaded(backend, run).follow(run, namespace))
 
 
 @click.command()
 @_run_options
 def cancel(run: str, backend: str, namespace: str) -> None:
     """End RUN; what is done stays, and the same run can be resumed."""
-    backends.load_cluster(backend).cancel(run, namespace)
+    _loaded(backend, run).cancel(run, namespace)
     click.echo(f"{run}: cancelled")
+
+
+def _loaded(backend: str, run: str) -> backends.ClusterBackend:
+    """The backend, once RUN can be the name of one of its runs.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    if backend == "kubeflow":
+        sound, accepted = bool(run.strip()) and "/" not in run, "run ids, which have no /"
+    else:
+        sound, accepted = is_dns_label(run), "at most 63 of a-z, 0-9 and inner dashes"
+    if not sound:
+        raise SettingsError([f"RUN {run!r}: accepted are {accepted}"], "the command line")
+    return backends.load_cluster(backend)

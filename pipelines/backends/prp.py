@@ -133,7 +133,7 @@ def _rendered(request: Request) -> JobPipeline:
     options = request.cluster
     if options is None:
         raise SettingsError(["the volume is missing; give --pvc CLAIM:/path"], "the command line")
-    found = [*_name_problems(request), *options.problems]
+    found = [*_option_problems(request), *options.problems]
     name = request.name if is_dns_label(request.name) else _new_name(request.pipeline)
     described = plan.read(catalog.load(request.pipeline))
     folder = run_folder(options.root or "/", name)
@@ -160,8 +160,10 @@ def _rendered(request: Request) -> JobPipeline:
     return rendered
 
 
-def _name_problems(request: Request) -> list[str]:
+def _option_problems(request: Request) -> list[str]:
     found = []
+    if request.cluster and request.cluster.service_account:
+        found.append("--service-account: for --backend kubeflow, kubectl only")
     if request.output is not None:
         found.append("--output: results lie on the volume, under runs/<name>; give --name instead")
     if request.resume and not request.name:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from trainyard_process import run
 
 from pipelines import job_rules
+from pipelines.cli import main
 
 TRAIN = ["job", "train_video", "--pvc", "clips:/data", "--input", "frames=/data/frames",
          "--input", "split=/data/split", "--output", "model=/data/model"]  # fmt: skip
@@ -250,19 +252,32 @@ def test_everything_wrong_with_a_run_on_a_cluster_is_told_at_once(tmp_path: Path
         "all: {tolerations: {key: reserved}}\ntrain: {gpus: 2}\ntrain_video: {gpu: 2}\n"
     )
     words = ["run", "low_resolution_actions", "--backend", "prp", "--dry-run", "epocs=3"]
-    done = run(tmp_path, *words, "--name", "A_b", "--placement", "placement.yaml")
+    done = run(tmp_path, *words, "--name", "A_b", "--placement", "placement.yaml",
+               "--service-account", "me")  # fmt: skip
     assert done.returncode == 2
     for expected in (
         "--pvc is missing",
         "epocs: unknown parameter; did you mean 'epochs'?",
         "source: required but not given",
         "--name 'A_b'",
+        "--service-account: for --backend kubeflow, kubectl only",
         "train: unknown stage",
         "train_video.gpu: unknown field; did you mean 'gpus'?",
         "all.tolerations: got {'key': 'reserved'}; write it like tolerations: [{key: ",
     ):
         assert done.stderr.count(expected) == 1, expected
     assert done.stderr.count("tolerations: got") == 1
+
+
+@pytest.mark.parametrize("command", ["status", "follow", "cancel"])
+@pytest.mark.parametrize(
+    ("backend", "name"),
+    [("prp", ""), ("prp", "Bad/Name"), ("kubectl", "a b"), ("kubeflow", ""), ("kubeflow", "a/b")],
+)
+def test_what_can_be_no_run_is_refused(command: str, backend: str, name: str) -> None:
+    done = CliRunner().invoke(main, [command, name, "--backend", backend])
+    assert done.exit_code == 2
+    assert f"RUN {name!r}: accepted are " in done.output
 
 
 def test_places_are_checked_beside_wrong_parameters(tmp_path: Path) -> None:
