@@ -13,6 +13,7 @@ import click
 import yaml
 
 from components.core.errors import InputError, SettingsError
+from components.core.settings import UNREADABLE
 from pipelines import catalog
 
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -125,16 +126,66 @@ def _text(path: Path) -> str:
 
 
 def _read(text: str) -> tuple[list[Any], list[Any]]:
-    """The documents in a text; if it is no YAML none, and the finding that says so."""
+    """The documents in a text and what is wrong with it; if it is no YAML there are none."""
     from pipelines.container_rules import Finding
 
+    loader = _Loader(text)
     try:
-        return [d for d in yaml.load_all(text, Loader=_Loader) if d is not None], []
-    except yaml.YAMLError as error:
+        documents = []
+        while loader.check_data():
+            documents.append(loader.get_data())
+    except UNREADABLE as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}" if mark else "text"
-        problem = getattr(error, "problem", None) or "unreadable"
+        deep = "nested too deeply" if isinstance(error, RecursionError) else ""
+        problem = deep or getattr(error, "problem", None) or "a date or number that cannot be"
         return [], [Finding(where, f"no YAML: {problem}", "mend it")]
+    finally:
+        loader.dispose()
+    documents = [document for document in documents if document is not None]
+    if not documents:
+        mend = "leave it out, or look at what should have written it"
+        return [], [Finding("text", "holds no document", mend)]
+    if _is_tangled(documents, [], set()):
+        text = f"is nested more than {_DEEPEST} deep, or holds itself"
+        return [], [Finding("text", text, "write it without")]
+    return documents, [
+        Finding(f"line {line}", f"the key {key!r} twice in one mapping", "keep one")
+        for line, key in loader.twice
+    ]
 
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+def _is_tangled(value: object, above: list[int], done: set[int]) -> bool:
+    """Whether a value is nested too deeply; what holds itself is so without end."""
+    if not isinstance(value, dict | list) or id(value) in done:
+        return False
+    if len(above) > _DEEPEST or id(value) in above:
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    tangled = any(_is_tangled(one, [*above, id(value)], done) for one in inner)
+    done.add(id(value))
+    return tangled
+
+
+_DEEPEST = 100
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Base):  # type: ignore[misc]
+    """Keeps note of keys that stand twice in a mapping, which YAML forbids and readers let pass."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.twice: list[tuple[int, str]] = []
+        self._seen: set[yaml.Node] = set()
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Looks at the keys before others are merged into them."""
+        keys: set[str] = set()
+        for key, _ in () if node in self._seen else node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in keys:
+                    self.twice.append((key.start_mark.line + 1, key.value))
+                keys.add(key.value)
+        self._seen.add(node)
+        super().flatten_mapping(node)

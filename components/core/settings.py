@@ -15,6 +15,12 @@ from components.core.errors import SettingsError
 
 S = TypeVar("S", bound="Settings")
 
+UNREADABLE = (
+    yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError,
+    ValueError,
+)  # fmt: skip
+"""What reading YAML raises: for impossible dates and numbers it is no YAMLError."""
+
 RUNTIME: dict[str, Any] = {"runtime": True}
 """`json_schema_extra` of a field that changes how fast a stage works, never its result."""
 
@@ -97,7 +103,9 @@ def read_file(path: Path | str) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError([f"cannot read it: {error.strerror}"], str(path)) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise SettingsError(["it is nested too deeply"], str(path)) from None
+    except UNREADABLE as error:
         raise SettingsError([f"it is not valid YAML: {error}"], str(path)) from None
     if content is None:
         return {}
@@ -129,7 +137,7 @@ def parse_assignments(pairs: Iterable[str], text_keys: Iterable[str] = ()) -> di
         key = key.strip()
         try:
             values[key] = raw if key in text else yaml.safe_load(raw)
-        except yaml.YAMLError:
+        except UNREADABLE:
             bad.append(f"{key}: the value {raw!r} is not valid YAML; quote it")
         if values.get(key, raw) is None:
             values[key] = ""

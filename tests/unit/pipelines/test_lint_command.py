@@ -118,3 +118,48 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     done = lint(tmp_path)
     assert done.exit_code == 3
     assert "holds no .yaml, .yml, .json" in done.output
+
+
+@pytest.mark.parametrize("text", ["", "---\n---\n", "# nothing\n"])
+def test_nothing_read_is_an_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.yaml").write_text(text, encoding="utf-8")
+    for target in ("-", tmp_path):
+        done = lint(target, text=text)
+        assert done.exit_code == 2
+        assert "text: holds no document" in done.output
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: 2026-13-45", "no YAML: a date or number that cannot be"),
+        ("a: !!int abc", "no YAML: a date or number that cannot be"),
+        ("a: !!timestamp abc", "no YAML: a date or number that cannot be"),
+        ("{a: " * 900 + "}" * 900, "nested"),
+        ("kind: Pod\nspec: &a {b: [*a]}", "or holds itself"),
+        ("pipelineInfo: {name: a}\nroot: &a {a: *a}", "or holds itself"),
+    ],
+)
+def test_one_unreadable_file_keeps_none_of_the_others(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    (tmp_path / "a.yaml").write_text(text, encoding="utf-8")
+    written(tmp_path / "b.yaml", SERVICE)
+    done = lint(tmp_path)
+    assert done.exit_code == 2
+    lines = [line for line in done.output.splitlines() if "a.yaml" in line]
+    assert len(lines) == 1
+    assert expected in lines[0]
+    assert "b.yaml: Service/a.b" in done.output
+
+
+def test_a_key_that_stands_twice() -> None:
+    text = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  type: A\n  type: B\n"
+    done = lint("-", text=text)
+    assert done.exit_code == 2
+    assert "stdin: line 6: the key 'type' twice in one mapping" in done.output
+    merged = (
+        "kind: ExternalSecret\napiVersion: v1\nmetadata: {name: a}\n"
+        "spec:\n  a: &a {x: 1}\n  b: &b {<<: *a, x: 2}\n  c: {<<: *b, x: 3}\n"
+    )
+    assert lint("-", text=merged).exit_code == 0
