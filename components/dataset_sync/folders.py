@@ -52,11 +52,10 @@ def mirrored(
     present = {item.name for item in catalogue.clips}
     segments.refuse_problems(present | set(kept))
     mirror.begin()
-    gone = set(mirror.clips) - present
+    known = set(mirror.clips)
+    gone = known - present
     transfer.update(mirror, catalogue.clips, storage, f"clips in {storage.uri}", settings, job)
-    if settings.mirror:
-        mirror.forget(gone)
-    transfer.drop(gone, settings.mirror, job)
+    mirror.forget(transfer.drop(gone, mirror.clips, known, settings.mirror, job))
     return [
         Clip(
             id=name,

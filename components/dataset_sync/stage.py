@@ -70,7 +70,9 @@ class SyncSettings(Settings):
         description="Frames per second of clips that lie there as pictures (layout tinyvirat)",
     )
     mirror: bool = Field(
-        False, description="Also remove clips that the source has no more; otherwise they stay"
+        False,
+        description="Also remove clips that the source has no more; otherwise they stay, except "
+        "for those that it has under another name",
     )
     max_bad_fraction: float = Field(
         0.05, ge=0, le=1, description="Share of clips that may be unreadable before the stage fails"

@@ -67,7 +67,8 @@ def mirrored(
     """
     found = read_annotations(storage)
     held = _look(storage.items(), found.tubes, settings.frame_rate)
-    gone = {_clip_of(name) for name in mirror.clips} - set(found.tubes)
+    known = {_clip_of(name) for name in mirror.clips}
+    gone = known - set(found.tubes)
     kept = set() if settings.mirror else gone
     absent = set(found.tubes) - set(held.videos) - set(held.folders)
     problems = [
@@ -81,9 +82,6 @@ def mirrored(
     _tell(held, found.tubes, job)
 
     mirror.begin()
-    if settings.mirror:
-        _forget(mirror, gone)
-    transfer.drop(gone | absent, settings.mirror, job)
     for clip, tube in found.tubes.items():
         mirror.describe(clip, {"labels": tube.labels, "frames": tube.frames})
     used = _transfer(settings, storage, mirror, job, held)
@@ -91,6 +89,8 @@ def mirrored(
         name for name in mirror.clips if name not in used and _clip_of(name) not in gone | absent
     ]
     mirror.forget(superseded)
+    here = {clip: mirror.clips[name] for clip, name in _chosen(mirror).items()}
+    _forget(mirror, transfer.drop(gone, here, known, settings.mirror, job, absent))
     clips = [_clip(mirror, clip, name) for clip, name in sorted(_chosen(mirror).items())]
     _tell_frames(mirror, clips, job)
     return found.classes, clips

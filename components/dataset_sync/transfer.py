@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from components.core.errors import InputError
 from components.core.stage import Job
 from components.core.storage import ChangedError, Item
+from components.core.wording import counted
 from components.dataset_sync.catalogue import shown
-from components.dataset_sync.mirror import Mirror, Source
+from components.dataset_sync.mirror import Mirror, Record, Source
 
 if TYPE_CHECKING:
     from components.dataset_sync.stage import SyncSettings
@@ -65,15 +66,45 @@ def update(
     _probe(mirror, settings.workers, job)
 
 
-def drop(clips: Collection[str], remove: bool, job: Job) -> None:
-    """Says what happens to clips that the source has no more."""
-    if clips and remove:
-        job.report.message(f"removed {len(clips)} clips the source has no more: {shown(clips)}")
-    elif clips:
+def drop(
+    gone: Collection[str],
+    clips: Mapping[str, Record],
+    known: Collection[str],
+    remove: bool,
+    job: Job,
+    lost: Collection[str] = (),
+) -> set[str]:
+    """Says what happens to clips that the source has no more; returns those that have to go.
+
+    A clip whose content came under another name has moved: were both in the data set, the same
+    content could be trained on and tested with, and have two labels.
+
+    Args:
+        gone: clips that the source does not name any more.
+        clips: all that are here.
+        known: those that were here before this sync.
+        remove: whether all of them have to go.
+        job: for messages.
+        lost: clips that the source names, but has no more; they stay.
+    """
+    places = {
+        record.sha256: name
+        for name, record in sorted(clips.items(), reverse=True)
+        if record.bytes and name not in known
+    }
+    moved = {name: places[clips[name].sha256] for name in gone if clips[name].sha256 in places}
+    if moved:
+        names = shown(f"{old} → {new}" for old, new in moved.items())
+        job.report.message(f"{counted(len(moved), 'clip')} moved: {names}")
+    rest = set(gone) - set(moved)
+    if rest and remove:
+        job.report.message(f"removed {len(rest)} clips the source has no more: {shown(rest)}")
+    elif stay := rest | set(lost):
         job.report.warn(
-            f"{len(clips)} clips are no more in the source but stay in the data set "
-            f"(mirror: true removes them): {shown(clips)}"
+            f"{len(stay)} clips are no more in the source but stay in the data set "
+            f"(mirror: true removes them): {shown(stay)}"
         )
+    return set(gone) if remove else set(moved)
 
 
 def _probe(mirror: Mirror, workers: int, job: Job) -> None:

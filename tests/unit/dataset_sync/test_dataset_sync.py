@@ -122,6 +122,29 @@ def test_deleted_clips_stay_until_mirror_says_otherwise(
     assert "removed 1 clips the source has no more: run/x.mp4" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("mirror", [False, True])
+def test_a_clip_that_was_renamed_or_relabelled_has_moved(
+    mirror: bool, project: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = project.sync(mirror=mirror)
+    (project.source / "walk/a.mp4").rename(project.source / "run/w.mp4")
+    (project.source / "run/a.mp4").rename(project.source / "run/z.mp4")
+    make_clips(project.source, "walk/c.mp4")
+    after = project.sync(mirror=mirror)
+    assert [clip.id for clip in after.clips] == [
+        "run/b.mp4",
+        "run/w.mp4",
+        "run/z.mp4",
+        "walk/c.mp4",
+    ]
+    assert [clip.labels for clip in after.clips] == [["run"]] * 3 + [["walk"]]
+    assert {c.checksum for c in before.clips} < {c.checksum for c in after.clips}
+    told = capfd.readouterr().err
+    assert "2 clips moved: run/a.mp4 → run/z.mp4, walk/a.mp4 → run/w.mp4\n" in told
+    assert "no more" not in told
+    assert project.sync(mirror=mirror) == after
+
+
 def test_every_problem_of_the_source_is_told_at_once_and_nothing_moves(project: Project) -> None:
     (project.source / "jump").mkdir()
     (project.source / "sit").mkdir()

@@ -307,6 +307,25 @@ def test_clips_that_are_no_more_named_stay_until_mirror_says_otherwise(
         project.sync()
 
 
+def test_clips_that_got_another_name_or_part_have_moved(
+    project: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = project.sync()
+    videos = project.folder / "videos"
+    (videos / "train/s1/9.mp4").rename(videos / "test/s1/9.mp4")
+    (videos / "train/s2/0_frames").rename(videos / "train/s2/1_frames")
+    moved = project.tubes["train"].pop()
+    project.tubes["train"].append({**moved, "path": "s2/1.mp4"})
+    project.tubes["test"].append(project.tubes["train"].pop(1))
+    project.save()
+    after = project.sync()
+    assert [c.id for c in after.clips] == ["test/s1/10", "test/s1/9", "train/s1/10", "train/s2/1"]
+    assert {c.checksum for c in after.clips} == {c.checksum for c in before.clips}
+    told = capfd.readouterr().err
+    assert "2 clips moved: train/s1/9 → test/s1/9, train/s2/0 → train/s2/1\n" in told
+    assert project.sync() == after
+
+
 def test_frame_counts_that_differ_from_the_annotations_are_summed_up(
     project: Project, capfd: pytest.CaptureFixture[str]
 ) -> None:
