@@ -8,7 +8,7 @@ from, so that a reader finds one list of tasks and the pipeline's own parameters
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,7 +76,7 @@ def _tasks(
 ) -> Iterator[Task]:
     members: dict[str, tuple[str, ...]] = {}
     """Task or group → the tasks it stands for."""
-    for name in _in_order(declared):
+    for name in in_order({name: task.get("dependentTasks", ()) for name, task in declared.items()}):
         task = declared[name]
         if task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED":
             continue
@@ -124,12 +124,13 @@ def _condition(name: str, text: str, parameters: Mapping[str, Source]) -> Condit
     return Condition(source["producerTask"], source["outputParameterKey"], match[2])
 
 
-def _in_order(tasks: Mapping[str, Any]) -> list[str]:
+def in_order(tasks: Mapping[str, Collection[str]]) -> list[str]:
+    """Tasks, given as name → those it waits for, each after all of those; always the same order."""
     order: list[str] = []
 
     def visit(task: str) -> None:
         if task not in order:
-            for earlier in sorted(tasks[task].get("dependentTasks", ())):
+            for earlier in sorted(tasks[task]):
                 visit(earlier)
             order.append(task)
 

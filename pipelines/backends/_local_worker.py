@@ -12,11 +12,14 @@ import signal
 import sys
 import tempfile
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from components.core.lifetime import die_with_parent
 from pipelines import catalog
+from pipelines.plan_tasks import in_order
 
 
 def main() -> int:
@@ -40,14 +43,27 @@ def main() -> int:
         pipeline = catalog.load(request["pipeline"])
         spec = pipeline.pipeline_spec
         for group in (spec.root, *spec.components.values()):
-            for task in group.dag.tasks.values():
-                task.ClearField("retry_policy")  # meant for pods; here --resume is the retry
+            _one_by_one(group.dag.tasks)
         try:
             pipeline(**request["values"])
         except RuntimeError as error:
             print(error, flush=True)
             return 1
     return 0
+
+
+def _one_by_one(tasks: Any) -> None:
+    """Each task waits for the one before, so that none begins once one has failed or was stopped.
+
+    Args:
+        tasks: the map of a group's tasks; those that end a group are not among ours.
+    """
+    order = in_order({name: task.dependent_tasks for name, task in tasks.items()})
+    for name in order:
+        tasks[name].ClearField("retry_policy")  # meant for pods; here --resume is the retry
+    for before, name in pairwise(order):
+        if before not in tasks[name].dependent_tasks:
+            tasks[name].dependent_tasks.append(before)
 
 
 def _pass_signals_on() -> None:

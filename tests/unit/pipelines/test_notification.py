@@ -79,7 +79,7 @@ def test_a_run_with_exit_task_condition_and_chosen_gpus_runs_here_too(
     with running_webhook() as webhook, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         monkeypatch.setenv("TRAINYARD_WEBHOOK_URL", webhook.url)
-        pipeline(source=str(tmp_path / "clips"), only_if_changed=True, gpus=2, **values)
+        pipeline(source=str(tmp_path / "clips"), only_if_changed=True, gpus="2", **values)
         with pytest.raises(RuntimeError):
             pipeline(source=str(tmp_path / "absent"))
     done, failed = webhook.received
