@@ -22,7 +22,14 @@ NICKNAMES = {
     "@hourly": "0 * * * *",
 }
 
-_FIELDS = "minute hour day-of-month month day-of-week"
+_RANGES = {
+    "minute": range(60),
+    "hour": range(24),
+    "day-of-month": range(1, 32),
+    "month": range(1, 13),
+    "day-of-week": range(7),  # 7 is Sunday too
+}
+_FIELDS = " ".join(_RANGES)
 _NAMES = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC SUN MON TUE WED THU FRI SAT"
 _KNOWN_TO_BOTH = re.compile(rf"([-*,/0-9]|{_NAMES.replace(' ', '|')})+")
 
@@ -35,6 +42,10 @@ def parse(text: str) -> str:
     """
     accepted = f"expected five fields ({_FIELDS}) such as '0 3 * * *', or one of @hourly … @yearly"
     plain = NICKNAMES.get(text.strip().lower(), text)
+    if zone := re.match(r"\s*(CRON_)?TZ=\S*", text):
+        raise ValueError(
+            f"{text!r}: times are UTC here; leave {zone[0].strip()} out, and write the times in UTC"
+        )
     if plain.strip().startswith("@"):
         raise ValueError(f"{text!r} is no cron expression; {accepted}, or --every 6h")
     # of a range of one, cronsim would make one that goes on to the end
@@ -45,16 +56,15 @@ def parse(text: str) -> str:
         )
     if len(fields) != 5:
         raise ValueError(f"{text!r} has {len(fields)} fields; {accepted}")
-    for name, field in zip(_FIELDS.split(), fields, strict=True):
-        if not _KNOWN_TO_BOTH.fullmatch(field):
-            raise ValueError(f"{text!r}: {name} {field!r} is wrong; {accepted}")
+    if wrong := [_problem(n, field) for n, field in enumerate(fields) if _problem(n, field)]:
+        raise ValueError(f"{text!r}: {'; '.join(wrong)}")
     joined = " ".join(fields)
     try:
-        if not next_times(joined, datetime.now(UTC), 1):
-            raise ValueError(f"{text!r} never comes: there is no such day")
-    except CronSimError as error:
-        wrong = str(error).removeprefix("Bad ")
-        raise ValueError(f"{text!r}: {wrong} is wrong; {accepted}") from None
+        comes = next_times(joined, datetime.now(UTC), 1)
+    except CronSimError:  # each field alone is right: it is the day that the months lack
+        comes = []
+    if not comes:
+        raise ValueError(f"{text!r} never comes: no such month has such a day")
     return joined
 
 
@@ -85,6 +95,24 @@ def next_times(
     """The next times of what `parse` returned, in UTC; fewer where `until` comes before."""
     times = itertools.islice(CronSim(fields, after.astimezone(UTC)), count)
     return [time for time in times if until is None or time <= until]
+
+
+def _problem(position: int, field: str) -> str:
+    """What is wrong with one field, and what is accepted."""
+    name, accepted = list(_RANGES.items())[position]
+    alone = " ".join(field if other == position else "*" for other in range(5))
+    last = 7 if name == "day-of-week" else accepted[-1]
+    try:
+        CronSim(alone, datetime.now(UTC))
+        right = _KNOWN_TO_BOTH.fullmatch(field)
+    except CronSimError:
+        right = None
+    if not right:
+        values = f"accepted are *, {accepted[0]} to {last}, ranges, lists and steps such as */2"
+        return f"{name} {field!r} is wrong: {values}"
+    if any(int(step) >= len(accepted) for step in re.findall(r"/(\d+)", field)):
+        return f"{name} {field!r} is wrong: its step may be 1 to {len(accepted) - 1}"
+    return ""
 
 
 def _weekdays(fields: str) -> set[int]:

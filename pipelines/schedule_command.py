@@ -19,6 +19,8 @@ ONLY_IF_CHANGED = "only_if_changed"
 """Parameter of pipelines that can end early where the data are those of the last model."""
 
 _SHOWN_TIMES = 3
+_MOST_AT_ONCE = 100
+"""Runs that --catch-up may ask for at once."""
 
 _namespace = click.option("--namespace", default="", help="Your profile, where there are several.")
 _dry_run = click.option("--dry-run", is_flag=True, help="Check and show it; change nothing.")
@@ -35,7 +37,7 @@ def schedule() -> None:
 @click.option("-f", "--file", "files", multiple=True, help="YAML file with parameters; repeatable.")
 @click.option("--cron", "cron_text", help="Five fields, or @daily and the like: '0 3 * * *'.")
 @click.option("--every", metavar="TIME", help="Interval instead, such as 6h.")
-@click.option("--name", default="", help="Of the schedule  [default: the pipeline's name]")
+@click.option("--name", help="Of the schedule  [default: the pipeline's name]")
 @click.option("--from", "start", metavar="TIME", help="Not before: 2030-01-31 or 2030-01-31T06:00")
 @click.option("--until", "end", metavar="TIME", help="Not after.")
 @click.option(
@@ -52,7 +54,7 @@ def create(
     pipeline: str,
     assignments: tuple[str, ...],
     files: tuple[str, ...],
-    name: str,
+    name: str | None,
     only_if_changed: bool,
     replace: bool,
     dry_run: bool,
@@ -65,6 +67,7 @@ def create(
     """
     from pipelines import catalog
     from pipelines.backends import _kubeflow_schedules
+    from pipelines.backends._kubeflow_address import environment_problems
     from pipelines.cli import _values as parameter_values
 
     pipeline = catalog.require(pipeline)
@@ -72,7 +75,10 @@ def create(
     if only_if_changed:
         values[ONLY_IF_CHANGED] = True
     timing, found = _timing(options)
+    if not dry_run:
+        found += environment_problems()
     wanted = _wanted(pipeline, values, name, options, found)
+    coming = _coming(timing)
     if dry_run:
         from pipelines.jobs import as_yaml
 
@@ -80,7 +86,7 @@ def create(
     else:
         made, done = _kubeflow_schedules.create(wanted, timing, replace)
         click.echo(f"schedule {wanted.name} ({made}): {done}")
-    for line in _coming(timing):
+    for line in coming:
         click.echo(line, err=True)
 
 
@@ -136,7 +142,7 @@ def delete(name: str, namespace: str, dry_run: bool) -> None:
 def _wanted(
     pipeline: str,
     values: Mapping[str, Any],
-    name: str,
+    name: str | None,
     options: Mapping[str, Any],
     found: list[str],
 ) -> Wanted:
@@ -146,9 +152,10 @@ def _wanted(
     from pipelines.backends._kubeflow_request import wanted
     from pipelines.cluster_options import cluster_options
 
+    name = pipeline if name is None else name
     cluster = cluster_options("kubeflow", name, "", options, values)
     assert cluster is not None
-    made = wanted(pipeline, values, name or pipeline, cluster, found, where="the schedule")
+    made = wanted(pipeline, values, name, cluster, found, where="the schedule")
     given = {key: value for key, value in made.parameters.items() if key in values}
     return replace(made, parameters=given)
 
@@ -167,7 +174,7 @@ def _timing(options: Mapping[str, Any]) -> tuple[Timing, list[str]]:
     except ValueError as error:
         found.append(f"--cron {error}")
     try:
-        interval = option_texts.seconds(every) if every else 0
+        interval = _interval(every) if every else 0
     except ValueError as error:
         found.append(f"--every {every}: {error}")
     start, end = (_moment(option, options[option], found) for option in ("start", "end"))
@@ -180,7 +187,33 @@ def _timing(options: Mapping[str, Any]) -> tuple[Timing, list[str]]:
     if not 1 <= options["max_concurrency"] <= 10:
         found.append(f"--max-concurrency {options['max_concurrency']}: Kubeflow accepts 1 to 10")
     timing = Timing(fields, interval, start, end, options["max_concurrency"], options["catch_up"])
+    if (fields or interval) and _missed(timing) > _MOST_AT_ONCE:
+        found.append(
+            f"--catch-up asks for more than {_MOST_AT_ONCE} runs at once, for all times since "
+            f"--from {options['start']}; give a later --from, or leave --catch-up out"
+        )
     return timing, found
+
+
+def _interval(text: str) -> int:
+    """Seconds of an interval."""
+    interval = option_texts.seconds(text)
+    if text.strip().isdecimal():
+        raise ValueError("name its unit, such as 30m, 6h or 1d")
+    if not 60 <= interval <= 366 * 86400:
+        raise ValueError("accepted are 1m to 366d")
+    return interval
+
+
+def _missed(timing: Timing) -> int:
+    """How many runs are to be made up for at once; counted to one more than may be."""
+    now = datetime.now(UTC)
+    until = min(now, timing.end or now)
+    if not timing.catch_up or timing.start is None or timing.start >= until:
+        return 0
+    if timing.cron:
+        return len(cron.next_times(timing.cron, timing.start, _MOST_AT_ONCE + 1, until))
+    return int((until - timing.start).total_seconds()) // timing.every
 
 
 def _moment(option: str, text: str | None, found: list[str]) -> datetime | None:
@@ -189,6 +222,8 @@ def _moment(option: str, text: str | None, found: list[str]) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
+        if not 2000 <= moment.year < 3000:
+            raise ValueError("what is reckoned from it may have no date")
     except ValueError:
         name = {"start": "--from", "end": "--until"}[option]
         found.append(f"{name} {text}: expected a time such as 2030-01-31 or 2030-01-31T06:00+01:00")
@@ -210,4 +245,6 @@ def _coming(timing: Timing) -> list[str]:
         times = [time for time in steps if timing.end is None or time <= timing.end]
         note = "These are UTC, and reckoned from now; the server begins when it first sees it."
     shown = ", ".join(f"{time.astimezone(UTC):%a %Y-%m-%d %H:%M}" for time in times)
-    return [f"next: {shown}", note]
+    missed = _missed(timing)
+    at_once = f"--catch-up: {missed} runs are asked for at once, for the times since --from"
+    return [*([at_once] if missed else []), f"next: {shown}", note]

@@ -89,6 +89,15 @@ class Address:
         return f"{self.url}/#/runs/details/{run}"
 
 
+def environment_problems() -> list[str]:
+    """What is wrong with the environment, to be told with everything else."""
+    try:
+        Address.from_environment()
+    except SettingsError as error:
+        return list(error.problems)
+    return []
+
+
 def _url_problem(url: str) -> str:
     if not url:
         return f"{URL} is not set: the address of the Kubeflow Pipelines API, {_EXAMPLES}"

@@ -132,8 +132,9 @@ def test_everything_wrong_is_told_before_the_server_is_asked(server: KubeflowSer
         "--placement", "/nowhere.yaml", code=2,
     )  # fmt: skip
     for expected in (
-        "--cron '0 25 * * *': hour is wrong", "--until 2001-01-01: it has passed", "--from soon",
-        "--max-concurrency 11: Kubeflow accepts 1 to 10", "--name", "epoch: unknown", "/nowhere",
+        "--cron '0 25 * * *': hour '25' is wrong", "--until 2001-01-01: it has passed",
+        "--from soon", "--max-concurrency 11: Kubeflow accepts 1 to 10", "--name",
+        "epoch: unknown", "/nowhere",
     ):  # fmt: skip
         assert expected in shown.output
     both = schedule(*NIGHTLY, "0 3 * * *", "--every", "6h", code=2)
