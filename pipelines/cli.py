@@ -184,7 +184,9 @@ def run(
     default="",
     help="Where work is kept for resuming, on a volume  [default: first volume/state]",
 )
-@click.option("--dry-run", is_flag=True, help="Check and print; write nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check and print, with --all the names; write nothing."
+)
 @pipeline_options
 def compile_command(
     pipeline: str,
@@ -196,22 +198,29 @@ def compile_command(
     **options: Any,
 ) -> None:
     """Compile PIPELINE (or --all) for Kubeflow Pipelines, after checking all of it."""
-    from pipelines.compile import checked, in_format, write
+    from pipelines.compile import checked, in_format, output_problem, require_sound, write
 
+    if options["schedule"] and everything:
+        text = "--schedule is for one pipeline; name it in place of --all"
+        raise SettingsError([text], "the command line")
     if bool(pipeline) == everything:
         raise SettingsError(["name one pipeline, or give --all"], "the command line")
-    if options["schedule"] and form != "kubernetes":
-        raise SettingsError(["--schedule needs --format kubernetes"], "the command line")
     names = catalog.names() if everything else [catalog.require(pipeline)]
-    built = build_options(options, state_dir)
-    schedule = wanted_schedule(names, built, options)
+    found = [] if dry_run or not (problem := output_problem(output)) else [problem]
+    if options["schedule"] and form != "kubernetes":
+        found.append("--schedule needs --format kubernetes")
+    built = build_options(options, state_dir, found)
+    schedule = wanted_schedule(names, built, options, found)
     made, warnings = checked(names, built)
     for warning in warnings:
         click.echo(warning, err=True)
     made = [in_format(one, form, options["namespace"]) for one in made]
     made[0].documents.extend(schedule)
+    if form == "kubernetes":
+        require_sound([document for one in made for document in one.documents])
     if dry_run:
-        click.echo("---\n".join(one.text() for one in made), nl=False)
+        listed = "".join(f"{output / one.name}.yaml\n" for one in made)
+        click.echo(listed if everything else made[0].text(), nl=False)
         return
     for path in write(made, output):
         click.echo(path)

@@ -10,7 +10,9 @@ import click
 
 from components.core.errors import SettingsError
 from pipelines import option_texts
+from pipelines.names import NAME_RULE, is_name
 from pipelines.placement_options import option_name, parsed, placed
+from pipelines.secret_words import secret_in_text
 
 if TYPE_CHECKING:
     from pipelines.backends import ClusterOptions
@@ -55,7 +57,7 @@ def cluster_options(
     jobs = backend in JOB_BACKENDS
     if jobs:
         _refuse({name: options.get(name) for name in _KUBEFLOW_ONLY}, "--backend kubeflow, kubectl")
-    found = _contradictions(options, values)
+    found = [*_contradictions(options, values), *_name_problems(options)]
     if jobs:
         options = {**options, **_chosen_gpus(values)}
     placements, problems = _placements(options, jobs)
@@ -81,8 +83,15 @@ def cluster_options(
     )
 
 
-def build_options(options: Mapping[str, Any], state_dir: str) -> BuildOptions:
+def build_options(
+    options: Mapping[str, Any], state_dir: str, problems: list[str] | None = None
+) -> BuildOptions:
     """What the options of `compile` mean.
+
+    Args:
+        options: by the names of the options above.
+        state_dir: '' for `state` on the first volume.
+        problems: gets what is wrong with them, which is raised where there is no such list.
 
     Raises:
         SettingsError: everything that is wrong with them.
@@ -90,12 +99,15 @@ def build_options(options: Mapping[str, Any], state_dir: str) -> BuildOptions:
     from pipelines.building import BuildOptions
 
     placements, found = _placements(options, jobs=False)
+    found += _name_problems(options)
     root = _root(placements)
     storage: Storage = options.get("storage") or "artifact"
     found += _storage_problems(storage, root, state_dir, placements)
     found += _group_problems(storage, placements)
     images = dict(parsed("image", options.get("images"), option_texts.image_reference, found))
-    if found:
+    if problems is not None:
+        problems += dict.fromkeys(found)
+    elif found:
         raise SettingsError(list(dict.fromkeys(found)), "the command line")
     return BuildOptions(
         placements,
@@ -110,6 +122,23 @@ def build_options(options: Mapping[str, Any], state_dir: str) -> BuildOptions:
 def state_below(root: str) -> str:
     """Where stages keep their work on a volume, unless somebody says otherwise."""
     return str(PurePosixPath(root, "state")) if root else ""
+
+
+def _name_problems(options: Mapping[str, Any]) -> Iterator[str]:
+    """Names that no cluster would take; what may be a secret is not repeated."""
+    from components.core.images import registry_problem
+
+    for name, listing in (("notify", "secrets"), ("service_account", "serviceaccounts")):
+        if (given := options.get(name)) and not is_name(given):
+            shown = "what was given" if name == "notify" or secret_in_text(given) else repr(given)
+            yield (
+                f"--{option_name(name)}: {shown} is no name in Kubernetes; {NAME_RULE}; "
+                f"`kubectl get {listing}` lists them"
+            )
+    if secret := secret_in_text(options["image_registry"]):
+        yield f"--image-registry: it holds a secret ({secret}); give --image-pull-secret NAME"
+    elif problem := registry_problem(options["image_registry"]):
+        yield f"--image-registry: {problem}"
 
 
 def _refuse(options: Mapping[str, Any], backends: str) -> None:

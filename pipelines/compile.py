@@ -12,9 +12,9 @@ from typing import Any, Literal
 import yaml
 
 from components.core import files
-from components.core.errors import SettingsError
-from components.core.state import digest
+from components.core.errors import OutOfSpaceError, SettingsError
 from pipelines.building import BuildOptions, build, image_reference
+from pipelines.names import content_hash
 
 Document = dict[str, Any]
 Format = Literal["kubeflow", "kubernetes"]
@@ -70,7 +70,7 @@ def pipeline_documents(name: str, options: BuildOptions | None = None) -> list[D
 
 def version_name(pipeline: str, documents: Sequence[Mapping[str, Any]]) -> str:
     """Names a pipeline's content: another content has another name, the same one the same."""
-    return f"{pipeline.replace('_', '-')}-{digest(list(documents), 10)}"
+    return f"{pipeline.replace('_', '-')}-{content_hash(documents)}"
 
 
 def in_format(made: Compiled, form: Format, namespace: str = "") -> Compiled:
@@ -104,22 +104,58 @@ def checked(names: Sequence[str], options: BuildOptions) -> tuple[list[Compiled]
     return made, warnings(found)
 
 
+def require_sound(documents: Sequence[Document]) -> None:
+    """Looks for what a cluster would refuse or should not hold, secrets among it.
+
+    Raises:
+        SettingsError: with everything that is wrong with any of the Kubernetes documents.
+    """
+    from pipelines.job_rules import errors
+    from pipelines.lint.objects import lint_kubernetes
+
+    if wrong := errors(lint_kubernetes(documents)):
+        raise SettingsError(wrong, "the documents")
+
+
 def write(made: Sequence[Compiled], folder: Path) -> list[Path]:
     """Writes each to `<folder>/<name>.yaml`, whole or not at all, and returns the paths.
 
     Compiled pipelines are derived from code: files of that name are replaced if they are some.
 
     Raises:
-        SettingsError: with every file that holds something else; then nothing is written.
+        SettingsError: with every file that holds something else, and then nothing is written; or
+            the folder cannot be written to.
+        OutOfSpaceError: the volume is full; the message says what was written.
     """
+    if problem := output_problem(folder):
+        raise SettingsError([problem], "the command line")
     paths = [folder / f"{one.name}.yaml" for one in made]
-    if foreign := [path for path in paths if path.exists() and not _is_ours(path)]:
-        listed = [f"{path} is no compiled pipeline; move it away" for path in foreign]
-        raise SettingsError([*listed, "nothing was written"], "--output")
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, one in zip(paths, made, strict=True):
-        files.write_text(path, one.text())
+    foreign = [text for p, one in zip(paths, made, strict=True) if (text := _foreign(p, one))]
+    if foreign:
+        raise SettingsError([*foreign, "nothing was written"], "--output")
+    written: list[str] = []
+    try:
+        with files.full_disk_named(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            for path, one in zip(paths, made, strict=True):
+                files.write_text(path, one.text())
+                written.append(str(path))
+    except (OSError, OutOfSpaceError) as error:
+        done = f"written: {', '.join(written) or 'nothing'}"
+        if isinstance(error, OutOfSpaceError):
+            raise OutOfSpaceError(f"{error}; {done}") from error
+        text = f"{folder} cannot be written to ({error.strerror}); choose another folder"
+        raise SettingsError([text, done], "--output") from error
     return paths
+
+
+def output_problem(folder: Path) -> str:
+    """Why nothing could be written to a folder, as far as that shows before; or an empty string."""
+    try:
+        problem = files.place_problem(folder)
+    except OSError as error:  # a name that is too long
+        problem = f"{folder} cannot be a folder ({error.strerror})"
+    return f"--output: {problem}; choose another folder" if problem else ""
 
 
 def compile_pipeline(name: str, folder: Path, options: BuildOptions | None = None) -> Path:
@@ -134,11 +170,19 @@ def _set_images(spec: Document, options: BuildOptions) -> None:
             container["image"] = image_reference(container["image"], options)
 
 
-def _is_ours(path: Path) -> bool:
+def _foreign(path: Path, one: Compiled) -> str:
+    """What speaks against replacing a file by a pipeline: it is none, or another one."""
+    if not path.exists():
+        return ""
     if not path.is_file():
-        return False
+        return f"{path} is no compiled pipeline; move it away"
     with open(path, encoding="utf-8", errors="replace") as file:
-        return file.readline() in _MARKS
+        mark, name = file.readline(), file.readline()
+    if mark not in _MARKS:
+        return f"{path} is no compiled pipeline; move it away"
+    if not one.header.startswith(mark + name):
+        return f"{path} is another pipeline ({name.strip('# ').strip()}); move it away"
+    return ""
 
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

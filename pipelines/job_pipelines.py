@@ -179,7 +179,12 @@ def pipeline_jobs(
         )
         for step in described.steps
     )
-    driver = replace(DRIVER_PLACEMENT, secrets=webhook_secret(notify))
+    pull = {name for placement in placements.values() for name in placement.image_pull_secrets}
+    driver = replace(
+        DRIVER_PLACEMENT,
+        secrets=webhook_secret(notify),
+        image_pull_secrets=tuple(sorted(pull)),
+    )
     driver_image = image("data", registry)
     return JobPipeline(run, namespace, steps, driver_image, driver, pipeline=described.name)
 
@@ -187,7 +192,7 @@ def pipeline_jobs(
 def webhook_secret(secret: str) -> tuple[SecretVariables, ...]:
     """The webhook's address for the driver, from the Secret of that name; nothing for ''."""
     variables = {WEBHOOK_VARIABLE: WEBHOOK_VARIABLE}
-    return (SecretVariables(secret, variables, optional=True),) if secret else ()
+    return (SecretVariables(secret, variables),) if secret else ()
 
 
 def step_jobs(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 from pathlib import PurePosixPath
+from typing import Any
 
 from components.core.settings import READ, WRITTEN, Settings, place_kind
+from components.core.storage import is_s3
 from pipelines.jobs import StageJob
 from pipelines.placement import Placement, Volume
+from pipelines.plan import Plan
 
 
 def path_problems(job: StageJob) -> list[str]:
@@ -34,7 +37,7 @@ def path_problems(job: StageJob) -> list[str]:
     found = [
         f"{what}: {problem}"
         for what, path, is_written in places
-        if (problem := _place_problem(path, volumes, is_written))
+        if (problem := place_problem(path, volumes, is_written))
     ]
     return found + _overlaps(job.state_dir, read, written)
 
@@ -91,7 +94,26 @@ def device_problems(settings: Settings, placement: Placement) -> list[str]:
     return found
 
 
-def _place_problem(path: str, volumes: tuple[Volume, ...], written: bool) -> str:
+def parameter_place_problems(
+    described: Plan, values: Mapping[str, Any], placements: Mapping[str, Placement]
+) -> list[str]:
+    """Given parameters that name a place which no pod has: it has buckets and mounted volumes."""
+    found = []
+    for step in described.steps:
+        for setting, name in step.parameters.items():
+            kind = place_kind(step.stage.settings.model_fields[setting])
+            place = values.get(name)
+            if not kind or not isinstance(place, str) or not place or is_s3(place):
+                continue
+            volumes = placements[step.stage.name].volumes
+            if problem := place_problem(place, volumes, kind == WRITTEN):
+                fix = f"give s3://…, or --pvc CLAIM:/data and {name}=/data/…"
+                found.append(f"{name}: {problem}; {fix}")
+    return list(dict.fromkeys(found))
+
+
+def place_problem(path: str, volumes: tuple[Volume, ...], written: bool) -> str:
+    """Why a pod with these volumes cannot use a path, or an empty string."""
     mounted = ", ".join(volume.path for volume in volumes) or "none; add --pvc CLAIM"
     within = [v for v in volumes if PurePosixPath(path).is_relative_to(v.path)]
     if ".." in PurePosixPath(path).parts or not within:

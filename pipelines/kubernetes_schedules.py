@@ -40,7 +40,10 @@ def schedule_options(command: F) -> F:
 
 
 def wanted_schedule(
-    pipelines: Sequence[str], built: BuildOptions, options: Mapping[str, Any]
+    pipelines: Sequence[str],
+    built: BuildOptions,
+    options: Mapping[str, Any],
+    problems: Sequence[str] = (),
 ) -> list[Document]:
     """The ConfigMap and the CronJob that the options ask for; nothing without --schedule.
 
@@ -48,31 +51,38 @@ def wanted_schedule(
         pipelines: what is compiled.
         built: how.
         options: by the names of `schedule_options`, and `namespace`.
+        problems: what is wrong already.
 
     Raises:
-        SettingsError: with everything that is wrong with them.
+        SettingsError: with that, and everything that is wrong with them.
     """
+    found = list(problems)
     if not options["schedule"]:
         if given := [name for name in _NEEDED if options[name]]:
             shown = ["KEY=VALUE" if n == "assignments" else f"--{n}" for n in given]
             text = f"{', '.join(shown)}: for --schedule only".replace("_", "-")
-            raise SettingsError([text], "the command line")
-        return []
-    if len(pipelines) != 1:
-        raise SettingsError(["--schedule: name one PIPELINE"], "the command line")
-    return _retraining(pipelines[0], built, options)
+            found.append(text)
+    elif len(pipelines) != 1:
+        found.append("--schedule: name one PIPELINE")
+    else:
+        return _retraining(pipelines[0], built, options, found)
+    if found:
+        raise SettingsError(list(dict.fromkeys(found)), "the command line")
+    return []
 
 
-def _retraining(pipeline: str, built: BuildOptions, options: Mapping[str, Any]) -> list[Document]:
+def _retraining(
+    pipeline: str, built: BuildOptions, options: Mapping[str, Any], found: list[str]
+) -> list[Document]:
     from components.core.settings import parse_assignments
-    from pipelines import plan
-    from pipelines.backends._kubeflow_request import parameter_problems
+    from pipelines import catalog, plan
+    from pipelines.backends._kubeflow_request import name_problems, parameter_problems
     from pipelines.building import build
     from pipelines.quantities import dns_label, is_dns_label
     from pipelines.run_starter import LONGEST_SCHEDULE_NAME, RunOrder, schedule_documents
 
-    found: list[str] = []
-    drawn = build(pipeline, built)
+    # Bad options cannot be drawn; everything else is looked at all the same.
+    drawn = catalog.load(pipeline) if found else build(pipeline, built)
     described = plan.read(drawn)
     text = [p.name for p in described.parameters.values() if p.type == "str"]
     values: dict[str, Any] = {}
@@ -80,7 +90,8 @@ def _retraining(pipeline: str, built: BuildOptions, options: Mapping[str, Any]) 
         values = parse_assignments(options["assignments"], text)
     except SettingsError as error:
         found += error.problems
-    found += parameter_problems(described, values)
+    found += parameter_problems(described, values, built.placements)
+    found += name_problems(options["experiment"] or pipeline, "--experiment")
     cron = _cron(options["schedule"], found)
     zone = options["time_zone"] or "Etc/UTC"
     if (known := zoneinfo.available_timezones()) and zone not in known:
@@ -90,7 +101,7 @@ def _retraining(pipeline: str, built: BuildOptions, options: Mapping[str, Any]) 
         accepted = f"at most {LONGEST_SCHEDULE_NAME} of a-z, 0-9 and inner dashes"
         found.append(f"--name {name!r}: accepted are {accepted}")
     if found:
-        raise SettingsError(list(dict.fromkeys(found)), "the schedule")
+        raise SettingsError(list(dict.fromkeys(found)), "the command line")
     typed = described.resolve(values)
     order = RunOrder(
         pipeline=str(drawn.pipeline_spec.pipeline_info.name),

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from components.core.settings import restore_integers
+from components.core.state import digest
 from pipelines.quantities import is_dns_label
 
 LABEL_RULE = "accepted are at most 63 of a-z, 0-9 and inner dashes"
@@ -52,3 +56,8 @@ def is_variable(text: object) -> bool:
 def is_secret_key(text: object) -> bool:
     """Whether it is a key in a Secret or ConfigMap."""
     return isinstance(text, str) and bool(_KEY.fullmatch(text))
+
+
+def content_hash(documents: Sequence[Mapping[str, Any]]) -> str:
+    """Ten digits for what compiled documents hold; 2.0 is 2, as for the tools of Kubernetes."""
+    return digest(restore_integers(list(documents)), 10)

@@ -126,7 +126,7 @@ def _typed(placement: Placement, fields: Mapping[str, Any]) -> Placement:
 
 
 def _as_typed(name: str, value: Any) -> Any:
-    """Texts where Kubernetes has them, as YAML knows no difference for `cpu: 8`; times in seconds."""
+    """Texts where Kubernetes has them (YAML knows no difference for `cpu: 8`), times in seconds."""
     if name in _TIMES and isinstance(value, str):
         try:
             return option_texts.seconds(value)

@@ -224,8 +224,8 @@ def _span(seconds: int) -> str:
 
 def _volumes(placement: Placement) -> Iterator[str]:
     paths = [volume.path.rstrip("/") for volume in placement.volumes]
-    for path in dict.fromkeys(path for path in paths if paths.count(path) > 1):
-        yield f"volumes: {path} is the path of {paths.count(path)} volumes; give each its own"
+    for shared in dict.fromkeys(path for path in paths if paths.count(path) > 1):
+        yield f"volumes: {shared} is the path of {paths.count(shared)} volumes; give each its own"
     for volume in placement.volumes:
         if not is_name(volume.claim):
             yield f"volumes: claim {volume.claim!r} is no name in Kubernetes; {NAME_RULE}" + (

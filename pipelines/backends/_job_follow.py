@@ -27,6 +27,9 @@ class JobEnd:
     """Of the failure, for people; '' after success."""
 
 
+DELETED = JobEnd(1, "it was deleted")
+
+
 def job_end(cluster: Cluster, job: Document) -> JobEnd | None:
     """How a Job ended, or None while it has not."""
     conditions = job.get("status", {}).get("conditions") or []
@@ -64,12 +67,23 @@ def job_state(cluster: Cluster, job: Document) -> tuple[State, str]:
     return "running", ""
 
 
+_QUOTA_ADVICE = "wait for other Jobs to end, or ask for less: --cpu, --memory, --gpus"
+
+_NODE_ADVICE = (
+    "if that stays so, ask for less (--cpu, --memory, --gpus) or for another --gpu-product; "
+    "what there is: kubectl get nodes -L nvidia.com/gpu.product"
+)
+
+
 def _no_pod(cluster: Cluster, job: str) -> str:
     """Why a Job has no pod, as its own events say: a quota, or a refused pod; '' without any."""
-    for warning in cluster.warnings("Job", job)[-1:]:
-        advice = "; wait until others end, or ask for less" if "exceeded quota" in warning else ""
-        return f"no pod yet: {warning}{advice}"
-    return ""
+    return "".join(_refused_pod(job, warning) for warning in cluster.warnings("Job", job)[-1:])
+
+
+def _refused_pod(job: str, warning: str) -> str:
+    """The same for each attempt, whose pods all have names of their own."""
+    same = re.sub(rf'"{re.escape(job)}-[a-z0-9-]+"', f'"{job}-…"', warning)
+    return f"no pod yet: {same}" + (f"; {_QUOTA_ADVICE}" if "exceeded quota" in warning else "")
 
 
 def _pod_end(pod: Document) -> Document | None:
@@ -159,7 +173,7 @@ class Follower:
             self._explain_absence(job)
             time.sleep(POLL_SECONDS)
             job = self.cluster.get("Job", self.name)
-        return JobEnd(1, "it was deleted")
+        return DELETED
 
     def _appeared(self) -> Document | None:
         while (job := self.cluster.get("Job", self.name)) is None and not self.stop.is_set():
@@ -221,7 +235,7 @@ def pod_pending(pod: Document) -> str:
     name, status = pod["metadata"]["name"], pod.get("status", {})
     for condition in status.get("conditions") or []:
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return f"pod {name} waits for a node: {condition.get('message', '')}"
+            return f"pod {name} waits for a node: {condition.get('message', '')}; {_NODE_ADVICE}"
     for container in status.get("containerStatuses") or []:
         waiting: dict[str, Any] = container.get("state", {}).get("waiting") or {}
         reason = str(waiting.get("reason", ""))

@@ -21,8 +21,10 @@ from pipelines.backends._kubeflow_api import Document, plain
 from pipelines.building import BuildOptions, build
 from pipelines.cluster_options import state_below
 from pipelines.compile import checked, version_name
+from pipelines.job_places import parameter_place_problems
 from pipelines.job_rules import errors
 from pipelines.lint import lint_run
+from pipelines.placement import Placement
 from pipelines.secret_words import secret_in_text, secret_in_value
 
 LONGEST_NAME = 128
@@ -95,7 +97,7 @@ def wanted(
     # Bad options cannot be drawn; the parameters are looked at all the same.
     drawn = catalog.load(pipeline) if options.problems else build(pipeline, built)
     described = plan.read(drawn)
-    problems += parameter_problems(described, values)
+    problems += parameter_problems(described, values, built.placements)
     if problems:
         raise SettingsError(list(dict.fromkeys(problems)), where)
     definition, parameters = define(pipeline, built), described.resolve(values)
@@ -139,7 +141,9 @@ def define(pipeline: str, options: BuildOptions) -> Definition:
     )
 
 
-def parameter_problems(described: plan.Plan, values: Mapping[str, Any]) -> list[str]:
+def parameter_problems(
+    described: plan.Plan, values: Mapping[str, Any], placements: Mapping[str, Placement]
+) -> list[str]:
     """What is wrong with the given parameters; secrets among them are not repeated."""
     found = []
     for name, value in values.items():
@@ -149,11 +153,16 @@ def parameter_problems(described: plan.Plan, values: Mapping[str, Any]) -> list[
                 f"{name}: it holds a secret ({secret}), which everybody could read in Kubeflow; "
                 "put it into a Secret of the cluster"
             )
-    return found or described.problems(values)
+    return found or [
+        *described.problems(values),
+        *parameter_place_problems(described, values, placements),
+    ]
 
 
 def name_problems(name: str, option: str) -> list[str]:
     """What is wrong with a name that people see."""
+    if secret := secret_in_text(name):
+        return [f"{option}: it holds a secret ({secret}), which everybody could read in Kubeflow"]
     if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
         return [f"{option} {name[:40]!r}: accepted are 1 to {LONGEST_NAME} printable characters"]
     return []

@@ -17,6 +17,7 @@ from pipelines.backends._cluster import Cluster, Document
 from pipelines.backends._job_follow import Follower, job_end, job_state, secret_command
 from pipelines.backends._job_submit import find_same, require, require_acceptance, submit
 from pipelines.backends._kubeflow_request import Wanted, wanted_run
+from pipelines.compile import require_sound
 from pipelines.kubernetes_format import kubernetes_documents
 from pipelines.placement import KUBEFLOW_SECRET
 from pipelines.quantities import dns_label, is_dns_label
@@ -145,7 +146,9 @@ def _rendered(request: Request) -> tuple[Wanted, list[Document], list[Document]]
     )
     registry = request.cluster.registry if request.cluster else ""
     applied = kubernetes_documents(definition.documents, wanted.namespace)
-    return wanted, applied, starter_documents(order, wanted.name, registry)
+    started = starter_documents(order, wanted.name, registry)
+    require_sound([*applied, *started])
+    return wanted, applied, started
 
 
 def _job(cluster: Cluster, run: str) -> Document:

@@ -15,12 +15,13 @@ from pipelines import catalog, job_rules, plan
 from pipelines.backends import Request, RunStatus, State, StepStatus
 from pipelines.backends._cluster import Cluster, Document
 from pipelines.backends._job_follow import (
+    DELETED,
     Follower,
     JobEnd,
     job_end,
     job_state,
 )
-from pipelines.backends._job_submit import submit
+from pipelines.backends._job_submit import find_same, submit
 from pipelines.backends._surroundings import require_surroundings
 from pipelines.job_pipelines import (
     PLAN_FILE,
@@ -73,6 +74,8 @@ class PrpBackend:
         documents = rendered.driver_documents()
         jobs = [documents[-1], *(step.documents[-1] for step in rendered.steps)]
         require_surroundings(cluster, documents, jobs)
+        for step in rendered.steps:  # a cancelled run has kept those that were done
+            find_same(cluster, step.documents[-1])
         submit(cluster, documents, _say, lambda job: _release(cluster, rendered.run))
         return rendered.run
 
@@ -105,6 +108,7 @@ class PrpBackend:
         cluster = Cluster.connect(namespace)
         if (job := cluster.get("Job", run)) is None:
             _cancelled(cluster, run)
+            _say(f"{run} was cancelled already")
             return
         if job_end(cluster, job):
             raise InputError(f"{run} has ended already; nothing was changed")
@@ -280,6 +284,8 @@ def _prefixed(task: str) -> Callable[[str], None]:
 def _told(name: str, end: JobEnd) -> int:
     if end.exit_code == 0:
         _say(f"Job/{name} succeeded")
+    elif end == DELETED:
+        _say(f"Job/{name} is cancelled: it was deleted; the same command resumes it")
     else:
         _say(f"Job/{name} failed with exit code {end.exit_code}: {end.reason}")
     return end.exit_code

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from components.core.state import digest
 from pipelines.container_rules import Document, Finding, check_environment, check_image
 from pipelines.lint import lint_pipeline, rights, sets
 from pipelines.lint import prp as prp_rules
@@ -23,6 +22,7 @@ from pipelines.names import (
     LABEL_RULE,
     NAME_RULE,
     VALUE_RULE,
+    content_hash,
     is_label,
     is_label_key,
     is_label_value,
@@ -215,7 +215,7 @@ def _check_hash(one: Object, content: Sequence[Document]) -> Iterator[Finding]:
     labels = one.metadata.get("labels") or {}
     ours = labels.get("app.kubernetes.io/managed-by") == "trainyard"
     hashed = re.search(r"-([0-9a-f]{10})$", one.name)
-    if ours and hashed and hashed[1] != (right := digest(content, 10)):
+    if ours and hashed and hashed[1] != (right := content_hash(content)):
         text = f"{one.name!r} is the name of another content; this one has the hash {right}"
         mend = "compile it again, or give it a name and labels of its own"
         yield Finding(f"{one.where}: metadata.name", text, mend)

@@ -20,6 +20,7 @@ from kubernetes_cluster import Cluster, wait_until
 
 from pipelines.backends.kubectl import BACKEND
 from pipelines.cli import main
+from pipelines.kubernetes_format import kubernetes_documents
 from pipelines.run_starter import RunOrder, starter_documents
 
 CRDS = Path(__file__).parents[1] / "kubernetes_crds"
@@ -206,9 +207,16 @@ def test_documents_of_any_size_are_applied_from_files(space: Space, tmp_path: Pa
     parameters["source"]["description"] = "long " * 80_000  # no annotation holds that
     (tmp_path / "all.yaml").write_text(yaml.safe_dump_all([pipeline, version]))
     told = space.trainyard("apply", "-f", tmp_path)
+    assert told.code == 2
+    assert "is the name of another content" in told.err
+    spec = version["spec"]
+    [_, version] = kubernetes_documents([spec["pipelineSpec"], spec["platformSpec"]], space.name)
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump_all([pipeline, version]))
+    told = space.trainyard("apply", "-f", tmp_path)
     assert told.code == 0, told.err
     [stored] = space.items("pipelineversions")
     assert stored["spec"]["pipelineSpec"] == version["spec"]["pipelineSpec"]
+    parameters = version["spec"]["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
     parameters["source"]["description"] = "long " * 400_000
     version["metadata"]["name"] = "too-large"
     (tmp_path / "all.yaml").write_text(yaml.safe_dump_all([pipeline, version]))

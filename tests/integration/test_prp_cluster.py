@@ -385,7 +385,7 @@ def test_quotas_say_what_to_do(space: Space) -> None:
 
     space.wait(lambda: "no pod yet: FailedCreate: " in told())
     assert "exceeded quota: pods" in told()
-    assert "wait until others end, or ask for less" in told()
+    assert "wait for other Jobs to end, or ask for less" in told()
     quota("count/jobs.batch", space)
     done = space.trainyard(*SPLIT, "--apply", "--name", "other")
     assert done.returncode == 4
@@ -454,7 +454,9 @@ def test_a_run_needs_the_drivers_rights_and_the_volume(space: Space) -> None:
     done = space.trainyard(*arguments)
     assert done.returncode == 3
     assert "there is no ServiceAccount/trainyard-driver" in done.stderr
-    assert "apply -k prp/driver" in done.stderr
+    site = f"write namespace: {space.name} in prp/site/kustomization.yaml, then"
+    assert site in done.stderr
+    assert "kubectl apply -k prp/driver" in done.stderr
     assert "there is no PersistentVolumeClaim/absent" in done.stderr
 
 

@@ -79,7 +79,7 @@ def test_every_malformed_assignment_is_named() -> None:
         ("a: 2026-13-45", "not valid YAML: month"),
         ("a: !!int abc", "not valid YAML"),
         ("{a: " * 900 + "}" * 900, "nested too deeply"),
-    ],  # fmt: skip
+    ],
 )
 def test_files_that_hold_no_parameters_are_refused(
     tmp_path: Path, content: str, message: str

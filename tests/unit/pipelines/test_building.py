@@ -1,5 +1,6 @@
 """Pipelines compiled with options: GPUs in the form, storage, images, names of versions."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -122,6 +123,11 @@ def test_the_other_nodes_have_the_image_of_the_first() -> None:
 
 def test_a_version_is_named_for_its_content() -> None:
     same = [version_name(NAME, pipeline_documents(NAME)) for _ in range(2)]
+    text = json.dumps(pipeline_documents(NAME))
+    # As Kubernetes returns numbers.
+    shorter = json.loads(text, parse_float=lambda t: int(t[:-2]) if t.endswith(".0") else float(t))
+    assert json.dumps(shorter) != text
+    assert version_name(NAME, shorter) == same[0]
     other = version_name(NAME, pipeline_documents(NAME, BuildOptions(registry="other")))
     platform = version_name(NAME, pipeline_documents(NAME, BuildOptions(placements())))
     assert same[0] == same[1]
@@ -163,3 +169,6 @@ def test_only_compiled_pipelines_are_overwritten(tmp_path: Path) -> None:
         write(made, tmp_path)
     assert not first.exists()
     assert others[0].read_text() == "epochs: 3\n"
+    others[0].write_text(made[0].text())
+    with pytest.raises(SettingsError, match=r"is another pipeline \(Name: .*\); move it away"):
+        write(made, tmp_path)

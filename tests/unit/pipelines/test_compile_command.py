@@ -1,5 +1,6 @@
 """`trainyard compile`: options, formats, refusals."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import yaml
 from click.testing import CliRunner, Result
 from trainyard_process import run
 
+from components.core.errors import OutOfSpaceError
 from pipelines import catalog
 from pipelines.cli import main
+from pipelines.compile import compiled, write
 
 NAME = "action_recognition"
 
@@ -82,11 +85,32 @@ def test_all_of_them_as_kubernetes_objects(tmp_path: Path) -> None:
 def test_a_dry_run_prints_and_writes_nothing(tmp_path: Path) -> None:
     done = compile_("--all", "--output", "out", "--dry-run")
     assert done.exit_code == 0, done.stderr
-    shown = documents(done.stdout)
-    assert [d["pipelineInfo"]["name"] for d in shown if "pipelineInfo" in d] == [
-        name.replace("_", "-") for name in catalog.names()
-    ]
+    assert done.stdout.split() == [f"out/{name}.yaml" for name in catalog.names()]
+    done = compile_(NAME, "--output", "out", "--dry-run")
+    assert documents(done.stdout)[0]["pipelineInfo"]["name"] == "action-recognition"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("folder", "text"),
+    [
+        ("/proc/foo", "/proc/foo cannot be written to (No such file or directory)"),
+        ("n" * 300, "cannot be a folder (File name too long)"),
+        ("file", "file is a file; a folder is needed; choose another folder"),
+    ],
+)
+def test_folders_that_cannot_be_written_to_are_told(folder: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = compile_(NAME, "--output", folder)
+    assert done.exit_code == 2, done.output
+    assert text in done.stderr
+
+
+def test_a_full_disk_is_told_with_what_was_written(tmp_path: Path, small_volume: Path) -> None:
+    made = [compiled(NAME), compiled(catalog.names()[1])]
+    huge = replace(made[1], header=made[1].header + "#" * 10**8)
+    with pytest.raises(OutOfSpaceError, match=f"written: {small_volume}/{NAME}.yaml$"):
+        write([made[0], huge], small_volume)
 
 
 def test_every_mistake_is_told_at_once_and_nothing_written(tmp_path: Path) -> None:
@@ -121,8 +145,11 @@ def test_every_mistake_is_told_at_once_and_nothing_written(tmp_path: Path) -> No
     [
         (["--storage", "volume"], "add --pvc CLAIM:/path, or take --storage artifact"),
         (["--state-dir", "/kept"], "--state-dir /kept: not on a volume that every step can write"),
-        (["--notify", "Not A Secret"], "Not A Secret"),
-        (["--image-registry", "my registry"], "my registry/trainyard-"),
+        (["--notify", "Not A Secret"], "--notify: what was given is no name in Kubernetes"),
+        (
+            ["--image-registry", "my registry"],
+            "--image-registry: 'my registry' is no prefix of images",
+        ),
         (["--placement", "absent.yaml"], "absent.yaml: cannot read it"),
     ],
 )

@@ -124,7 +124,7 @@ def test_a_pipeline_is_rendered_as_one_job_per_step_and_a_driver(tmp_path: Path)
     [variable] = [v for v in environment(steps["check-changes"]["documents"][1]) if "DECISION" in v]
     assert variable == "TRAINYARD_DECISION_FILE"
     assert environment(driver)["TRAINYARD_WEBHOOK_URL"] == {
-        "secretKeyRef": {"name": "hook", "key": "TRAINYARD_WEBHOOK_URL", "optional": True}
+        "secretKeyRef": {"name": "hook", "key": "TRAINYARD_WEBHOOK_URL"}
     }
     assert "TRAINYARD_WEBHOOK_URL" not in environment(steps["train-video"]["documents"][1])
     pod = driver["spec"]["template"]["spec"]

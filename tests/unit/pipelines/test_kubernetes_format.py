@@ -121,12 +121,49 @@ def test_a_canceller_knows_the_job_whose_run_it_ends() -> None:
     assert check([made]) == []
 
 
-def test_everything_wrong_with_a_schedule_is_told_at_once() -> None:
-    wrong = ("epochs=many", "--time-zone", "Mars", "--name", "N", "--schedule", "0 0 3 * * *")
+def test_everything_wrong_with_a_schedule_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    wrong = (
+        "epochs=many", "--time-zone", "Mars", "--name", "N", "--schedule", "0 0 3 * * *",
+        "--service-account", "ü", "--experiment", "https://u:hunter2@h/x", "--gpus", "99",
+        "--image-registry", "BAD Registry/!!", "--notify", "A B", "--pvc", "a:/data", "--pvc",
+        "b:/data", "--output", tmp_path / "file" / "out", "source=clips",
+    )  # fmt: skip
     done = trainyard("compile", "action_recognition", *wrong, "--format", "kubernetes")
     assert done.exit_code == 2
-    for text in ("epochs", "source", "--time-zone: 'Mars'", "--name 'N'", "six fields"):
-        assert text in done.output, text
+    for text in (
+        "epochs", "--time-zone: 'Mars'", "--name 'N'", "six fields", "--service-account: 'ü' is no",
+        "--experiment: it holds a secret (a URL with a password in it)", "--gpus: 99 is refused",
+        "--image-registry: 'BAD Registry/!!' is no prefix", "--notify: what was given is no name",
+        "--pvc: /data is the path of 2 volumes", "file is a file; a folder is needed",
+    ):  # fmt: skip
+        assert done.output.count(text) >= 1, text
+    assert done.output.count("--pvc: /data is the path") == 1
+    assert "hunter2" not in done.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("compile", "action_recognition", *SCHEDULE),
+        ("run", "action_recognition", "--backend", "kubeflow", "--dry-run"),
+        ("schedule", "create", "action_recognition", "--every", "6h", "--dry-run"),
+    ],
+)
+def test_pods_have_no_places_of_this_machine(words: tuple[str, ...], tmp_path: Path) -> None:
+    def tried(*more: str) -> Result:
+        output = ("--output", str(tmp_path)) if words[0] == "compile" else ()
+        return trainyard(*words, *output, *more)
+
+    done = tried("source=clips", "pretrained=/data/weights.pt", "--experiment", "a\tb")
+    assert done.exit_code == 2, done.output
+    fix = "(mounted: none; add --pvc CLAIM); give s3://…, or --pvc CLAIM:/data and source=/data/…"
+    assert f"source: clips is not on a mounted volume {fix}" in done.output
+    assert "pretrained: /data/weights.pt is not on a mounted volume" in done.output
+    assert "--experiment 'a\\tb': accepted are" in done.output
+    signed = tried("source=https://h/x?X-Amz-Signature=0a1b2c&token=0a1b2c")
+    assert signed.exit_code == 2, signed.output
+    assert tried("source=/data/clips", "--pvc", "work:/data").exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -134,7 +171,8 @@ def test_everything_wrong_with_a_schedule_is_told_at_once() -> None:
     [
         (("action_recognition", "epochs=3"), "KEY=VALUE: for --schedule only"),
         (("action_recognition", "--time-zone", "UTC"), "--time-zone: for --schedule only"),
-        (("--all", *SCHEDULE), "--schedule: name one PIPELINE"),
+        (("--all", *SCHEDULE), "--schedule is for one pipeline; name it in place of --all"),
+        (("source=s3://b/c", "--all", *SCHEDULE), "--schedule is for one pipeline; name it in"),
         (("action_recognition", "--schedule", "@daily"), "--schedule needs --format kubernetes"),
     ],
 )

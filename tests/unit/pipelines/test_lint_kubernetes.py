@@ -313,6 +313,9 @@ FAULTS: dict[str, tuple[Damage, str]] = {
     "data of a secret": (put("Secret", "data", {"A": "eA=="}), "Secret/service: holds secret"),
     "image of a pipeline": (unreadable_image, "exec-add.container.image: image is not pinned"),
     "name of a version": (put("PipelineVersion", "metadata/name", "V 1"), "no name of a version"),
+    "content of a version": (
+        put("PipelineVersion", "spec/pipelineSpec/pipelineInfo/description", "x"),
+        "is the name of another content"),
     "tag of a version": (put("PipelineVersion", "spec/tags", {"a": "x" * 64}), "64 characters"),
 }  # fmt: skip
 
