@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from components.core.errors import SettingsError
 from pipelines import cron, option_texts
 from pipelines.placement_options import pipeline_options
 
@@ -68,13 +69,18 @@ def create(
     from pipelines import catalog
     from pipelines.backends import _kubeflow_schedules
     from pipelines.backends._kubeflow_address import environment_problems
+    from pipelines.backends._kubeflow_request import name_problems
     from pipelines.cli import _values as parameter_values
 
-    pipeline = catalog.require(pipeline)
-    values = parameter_values(pipeline, files, assignments)
+    timing, found = _timing(options)
+    try:
+        pipeline = catalog.require(pipeline)
+        values = parameter_values(pipeline, files, assignments)
+    except SettingsError as error:
+        named = name_problems(pipeline if name is None else name, "--name")
+        raise SettingsError([*error.problems, *found, *named], "the schedule") from None
     if only_if_changed:
         values[ONLY_IF_CHANGED] = True
-    timing, found = _timing(options)
     if not dry_run:
         found += environment_problems()
     wanted = _wanted(pipeline, values, name, options, found)

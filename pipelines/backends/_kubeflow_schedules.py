@@ -6,18 +6,30 @@ changes one: a changed schedule is a new one, and the old one goes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import kfp_server_api
 
 from components.core.errors import InputError, SettingsError
+from components.core.settings import closest
 from pipelines import cron
 from pipelines.backends._kubeflow_api import Document, Kubeflow, plain
-from pipelines.backends._kubeflow_request import Wanted, shared_documents
-from pipelines.backends._kubeflow_upload import Place, in_namespace, latest_version, prepare
+from pipelines.backends._kubeflow_compare import schedule_differences
+from pipelines.backends._kubeflow_refusals import AbsentError
+from pipelines.backends._kubeflow_request import (
+    Wanted,
+    shared_documents,
+)
+from pipelines.backends._kubeflow_upload import (
+    Place,
+    find_experiment,
+    find_pipeline,
+    in_namespace,
+    latest_version,
+    prepare,
+)
 from pipelines.job_rules import errors
 from pipelines.lint import lint_schedule
 
@@ -108,23 +120,18 @@ def create(wanted: Wanted, timing: Timing, replace: bool = False) -> tuple[str, 
     """Makes the schedule, unless the same one exists; returns its id and what was done.
 
     Raises:
-        InputError: one of this name exists with another content, and `replace` is not set.
+        InputError: one of this name is of another pipeline, or has another content and `replace`
+            is not set.
         TrainyardError: as `Kubeflow.call`.
     """
     namespace = wanted.namespace
     api = _connected(namespace)
-    place = prepare(api, wanted)
-    body = plain(schedule_body(wanted, timing, place))
     existing = [s for s in _listed(api, namespace) if s.get("display_name") == wanted.name]
-    for other in existing:
-        if not (differences := _differences(other, body)):
-            paused = "" if _enabled(other) else ", but is paused; resume it"
-            return str(other["recurring_run_id"]), f"is there already{paused}"
-        if not replace:
-            raise InputError(
-                f"there is a schedule {wanted.name!r} with another {', '.join(differences)}; give "
-                "--replace to put this one in its place, or choose another --name"
-            )
+    same = _same(api, wanted, timing, existing, replace) if existing else None
+    place = prepare(api, wanted)
+    if same:
+        paused = "" if _enabled(same) else ", but is paused; resume it"
+        return str(same["recurring_run_id"]), f"is there already{paused}"
     latest = latest_version(api, place.pipeline)
     newer = (
         "" if latest == wanted.definition.version else f"; its runs take {latest}, uploaded later"
@@ -137,6 +144,9 @@ def create(wanted: Wanted, timing: Timing, replace: bool = False) -> tuple[str, 
         return next((s for s in same if str(s["recurring_run_id"]) not in old), None)
 
     model = schedule_body(wanted, timing, place)
+    if old and not any(map(_enabled, existing)):
+        model.mode = kfp_server_api.RecurringRunMode.DISABLE
+        newer += "; it is paused, as the old one was"
     send = api.schedules.recurring_run_service_create_recurring_run
     new = api.call("create the schedule", send, model, made=made)
     for doomed in old:
@@ -146,6 +156,53 @@ def create(wanted: Wanted, timing: Timing, replace: bool = False) -> tuple[str, 
             doomed,
         )
     return str(new["recurring_run_id"]), ("replaced" if old else "created") + newer
+
+
+def _same(
+    api: Kubeflow, wanted: Wanted, timing: Timing, existing: list[Document], replace: bool
+) -> Document | None:
+    """The one of the schedules of this name that is as wanted, before anything is made.
+
+    Raises:
+        InputError: there is none, and the others must not be replaced.
+    """
+    pipeline = find_pipeline(api, wanted.definition.name, wanted.namespace) or {}
+    experiment = find_experiment(api, wanted.experiment, wanted.namespace) or {}
+    place = Place(
+        str(pipeline.get("pipeline_id", "")), "", str(experiment.get("experiment_id", ""))
+    )
+    for other in existing:
+        if (theirs := _pipeline_id(other)) != place.pipeline or not theirs:
+            raise InputError(
+                f"there is a schedule {wanted.name!r} of another pipeline, "
+                f"{_pipeline_called(api, theirs)}; choose another --name, or delete it: "
+                f"trainyard schedule delete {other['recurring_run_id']}"
+            )
+    body = plain(schedule_body(wanted, timing, place))
+    differences = [schedule_differences(other, body) for other in existing]
+    if [] in differences:
+        return existing[differences.index([])]
+    if not replace:
+        raise InputError(
+            f"there is a schedule {wanted.name!r} with another {', '.join(differences[0])}; give "
+            "--replace to put this one in its place, or choose another --name"
+        )
+    return None
+
+
+def _pipeline_id(schedule: Document) -> str:
+    return str((schedule.get("pipeline_version_reference") or {}).get("pipeline_id", ""))
+
+
+def _pipeline_called(api: Kubeflow, pipeline: str) -> str:
+    """The name of a pipeline, for people; its id where it is gone."""
+    if not pipeline:
+        return "which was never uploaded by itself"
+    try:
+        found = api.call("find it", api.pipelines.pipeline_service_get_pipeline, pipeline)
+    except AbsentError:
+        return f"{pipeline}, which is deleted"
+    return repr(found.get("display_name") or found.get("name") or pipeline)
 
 
 def listed(namespace: str) -> list[Schedule]:
@@ -178,7 +235,8 @@ def _change(name: str, namespace: str, verb: str, method: str, dry_run: bool) ->
     found = [s for s in known if name in (s.get("display_name"), s.get("recurring_run_id"))]
     if not found:
         there = ", ".join(sorted({str(s.get("display_name")) for s in known})) or "none"
-        raise InputError(f"there is no schedule {name!r} (there: {there})")
+        hint = closest(name, [str(s.get("display_name")) for s in known])
+        raise InputError(f"there is no schedule {name!r}{hint} (there: {there})")
     ids = [str(schedule["recurring_run_id"]) for schedule in found]
     if len(found) > 1:
         raise InputError(f"several schedules are called {name!r}; give an id: {', '.join(ids)}")
@@ -221,9 +279,16 @@ def _enabled(document: Document) -> bool:
 
 
 def _when(trigger: Document) -> str:
+    """A trigger for people; others than we make are shown as they are."""
+    found = []
     if periodic := trigger.get("periodic_schedule"):
-        return f"every {_interval(int(periodic.get('interval_second', 0)))}"
-    return cron.from_kubeflow(str((trigger.get("cron_schedule") or {}).get("cron", "")))
+        seconds = str(periodic.get("interval_second", ""))
+        found.append(f"every {_interval(int(seconds)) if seconds.isdecimal() else '?'}")
+    if schedule := trigger.get("cron_schedule"):
+        found.append(cron.from_kubeflow(str(schedule.get("cron", ""))) or "?")
+    unknown = set(trigger) - {"periodic_schedule", "cron_schedule"}
+    found += [f"{key}: {trigger[key]}" for key in sorted(unknown)]
+    return " and ".join(found) or "at no time"
 
 
 def _interval(seconds: int) -> str:
@@ -231,37 +296,3 @@ def _interval(seconds: int) -> str:
         if seconds and seconds % size == 0:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
-
-
-def _differences(existing: Document, wanted: Document) -> list[str]:
-    """What is not the same in two recurring runs, for people."""
-    aspects = {
-        "pipeline": "pipeline_version_reference",
-        "time": "trigger",
-        "experiment": "experiment_id",
-        "service account": "service_account",
-        "number of runs at once": "max_concurrency",
-        "rule for missed runs": "no_catchup",
-    }
-    found = [
-        aspect
-        for aspect, key in aspects.items()
-        if _comparable(existing.get(key)) != _comparable(wanted.get(key))
-    ]
-    ours, theirs = (d.get("runtime_config") or {} for d in (wanted, existing))
-    if (ours.get("parameters") or {}) != (theirs.get("parameters") or {}):
-        found.append("parameters")
-    return found
-
-
-def _comparable(value: Any) -> Any:
-    """Without what says nothing, and times as times: the server writes both its own way."""
-    if isinstance(value, Mapping):
-        plain_values = {key: _comparable(inner) for key, inner in value.items()}
-        return {key: inner for key, inner in plain_values.items() if inner}
-    if isinstance(value, str) and "T" in value:
-        try:
-            return datetime.fromisoformat(value).astimezone(UTC)
-        except ValueError:
-            return value
-    return value or ""

@@ -18,6 +18,7 @@ from pipelines.backends._kubeflow_api import Kubeflow
 from pipelines.cli import main
 
 SCHEDULES = "/apis/v2beta1/recurringruns"
+VERSIONS = "/apis/v2beta1/pipelines/upload_version"
 NIGHTLY = ("create", "action_recognition", "source=s3://clips/all", "epochs=3", "--cron")
 
 
@@ -88,16 +89,43 @@ def test_the_same_schedule_is_made_once_and_another_one_on_demand(server: Kubefl
     again = schedule(*NIGHTLY, "0 3 * * *", "--name", "n", "--until", "2091-01-31T01:00+01:00")
     assert "is there already" in again.output
     assert only(server) is first
-    changed = (*NIGHTLY, "0 4 * * *", "--name", "n", "--max-concurrency", "2")
-    refused = schedule(*changed, code=3)
-    assert "a schedule 'n' with another time, number of runs at once; give --replace" in (
-        refused.output
-    )
+    changed = (*NIGHTLY, "0 4 * * *", "width=0.5", "--name", "n", "--max-concurrency", "2")
+    asked = len(server.posted(VERSIONS))
+    refused = schedule(*changed, "--notify", "trainyard-webhook", code=3)
+    assert (
+        "a schedule 'n' with another time, number of runs at once, parameter width; give --replace"
+    ) in refused.output
     assert only(server) is first
+    assert len(server.posted(VERSIONS)) == asked
     schedule(*changed, "--replace")
     assert only(server)["trigger"]["cron_schedule"]["cron"] == "0 0 4 * * *"
     order = [a.method for a in server.asked if a.path.startswith(SCHEDULES) and a.method != "GET"]
     assert order == ["POST", "POST", "DELETE"]
+
+
+def test_a_paused_schedule_stays_paused_when_replaced(server: KubeflowServer) -> None:
+    schedule(*NIGHTLY, "0 3 * * *", "--name", "n")
+    schedule("pause", "n")
+    shown = schedule(*NIGHTLY, "0 4 * * *", "--name", "n", "--replace")
+    assert "replaced; it is paused, as the old one was" in shown.output
+    assert only(server)["status"] == "DISABLED"
+
+
+@pytest.mark.parametrize("kind", ["other", "deleted", "inline"])
+def test_a_schedule_of_another_pipeline_is_never_replaced(
+    server: KubeflowServer, kind: str
+) -> None:
+    schedule(*NIGHTLY, "0 3 * * *", "--name", "n")
+    made = only(server)
+    pipeline = {"pipeline_id": "other-id", "display_name": "theirs", "name": "theirs"}
+    if kind == "other":
+        server.pipelines["other-id"] = pipeline
+    made["pipeline_version_reference"] = {} if kind == "inline" else {"pipeline_id": "other-id"}
+    refused = schedule(*NIGHTLY, "0 3 * * *", "--name", "n", "--replace", code=3)
+    called = {"other": "'theirs'", "deleted": "other-id, which is deleted"}
+    assert f"of another pipeline, {called.get(kind, 'which was never uploaded')}" in refused.output
+    assert f"trainyard schedule delete {made['recurring_run_id']}" in refused.output
+    assert only(server) is made
 
 
 def test_runs_that_take_a_version_uploaded_later_are_told(server: KubeflowServer) -> None:
@@ -137,6 +165,9 @@ def test_everything_wrong_is_told_before_the_server_is_asked(server: KubeflowSer
         "epoch: unknown", "/nowhere",
     ):  # fmt: skip
         assert expected in shown.output
+    unknown = schedule("create", "action_recog", "--cron", "soon", "--name", "", code=2)
+    for expected in ("did you mean 'action_recognition'", "--cron", "--name ''"):
+        assert expected in unknown.output
     both = schedule(*NIGHTLY, "0 3 * * *", "--every", "6h", code=2)
     assert "give either --cron '0 3 * * *' or --every 6h" in both.output
     never = schedule(*NIGHTLY, "0 0 1 1 *", "--from", "2090-02-01", "--until", "2090-03-01", code=2)
@@ -197,6 +228,9 @@ def test_names_that_are_not_unique_need_an_id(server: KubeflowServer) -> None:
     schedule(*NIGHTLY, "0 3 * * *", "--name", "n")
     twin = {**only(server), "recurring_run_id": "other-id"}
     server.schedules["other-id"] = twin
+    assert (
+        "no schedule 'nn'; did you mean 'n'? (there: n)" in schedule("pause", "nn", code=3).output
+    )
     refused = schedule("pause", "n", code=3)
     assert "several schedules are called 'n'; give an id: " in refused.output
     assert "other-id" in refused.output
@@ -219,7 +253,21 @@ def test_lists_tell_what_was_made_otherwise(server: KubeflowServer) -> None:
         **foreign["pipeline_version_reference"], "pipeline_version_id": version,
     }  # fmt: skip
     server.schedules["foreign-id"] = foreign
+    odd: dict[str, tuple[dict[str, Any], str]] = {
+        "x1": ({}, "at no time"),
+        "x2": (
+            {"cron_schedule": {"cron": "@daily"}, "periodic_schedule": {"interval_second": "60"}},
+            "every 1m and @daily",
+        ),
+        "x3": ({"periodic_schedule": {"interval_second": "often"}, "cron_schedule": {}}, "every ?"),
+        "x4": ({"event_schedule": {"on": "push"}}, "event_schedule: {'on': 'push'}"),
+    }
+    for name, (trigger, _) in odd.items():
+        made = {**foreign, "display_name": name, "recurring_run_id": name, "trigger": trigger}
+        server.schedules[name] = made
     lines = schedule("list").output.splitlines()
+    for line, (name, (_, expected)) in zip(lines[2:], odd.items(), strict=True):
+        assert line.startswith(f"{name}  on  {expected}  {name}  ")
     assert (
         lines[0] == "foreign  on  every 90m  foreign-id  (a fixed version)  its workflow is broken"
     )
