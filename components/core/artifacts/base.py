@@ -54,7 +54,7 @@ class Index(BaseModel):
         files.write_json(directory / self.FILE, {**content, **self.model_dump(mode="json")})
 
 
-INDEX_FILES = ("index.json", "model.json")
+INDEX_FILES = ("index.json", "model.json", "study.json")
 
 
 def read_index(directory: Path) -> dict[str, Any]:
