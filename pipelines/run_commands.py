@@ -32,7 +32,7 @@ def _run_options(command: F) -> F:
 @click.command()
 @_run_options
 def status(run: str, backend: str, namespace: str) -> None:
-    """Show how far RUN is, step by step; exits with 1 when it failed."""
+    """Show how far RUN (a name, or Kubeflow's id) is, step by step; exits with 1 when it failed."""
     found = _loaded(backend, run).status(run, namespace)
     click.echo(f"{found.run}: {found.state}" + (f" ({found.detail})" if found.detail else ""))
     for step in found.steps:
@@ -65,7 +65,7 @@ def _loaded(backend: str, run: str) -> backends.ClusterBackend:
         SettingsError: it cannot.
     """
     if backend == "kubeflow":
-        sound, accepted = bool(run.strip()) and "/" not in run, "run ids, which have no /"
+        sound, accepted = bool(run.strip()) and "/" not in run, "ids and names, which have no /"
     else:
         sound, accepted = is_dns_label(run), "at most 63 of a-z, 0-9 and inner dashes"
     if not sound:

@@ -8,6 +8,7 @@ themselves: a test tells what the server will say about them.
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import uuid
@@ -233,8 +234,22 @@ class KubeflowServer:
         return made
 
     def _list_runs(self, asked: Asked) -> Document:
-        wanted = asked.query.get("experiment_id")
-        found = [r for r in self.runs.values() if wanted in (None, r["experiment_id"])]
+        wanted, namespace = (asked.query.get(key, "") for key in ("experiment_id", "namespace"))
+        if not wanted:
+            self._require_namespace(namespace)
+        own = {e: made.get("namespace", "") for e, made in self.experiments.items()}
+        found = [
+            run
+            for run in self.runs.values()
+            if run["experiment_id"] == wanted
+            or (not wanted and own[run["experiment_id"]] == namespace)
+        ]
+        for predicate in json.loads(asked.query.get("filter", "{}")).get("predicates", []):
+            if set(predicate) != {"operation", "key", "stringValue"}:
+                raise RefusedError(400, f"Invalid input error: predicate {predicate}")
+            if predicate["operation"] != "EQUALS":
+                raise RefusedError(400, f"Invalid input error: operation {predicate}")
+            found = [r for r in found if r[predicate["key"]] == predicate["stringValue"]]
         return self._page(asked, "runs", found)
 
     def _get_run(self, asked: Asked, run: str) -> Document:

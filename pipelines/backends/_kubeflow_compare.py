@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.backends._kubeflow_api import Document
+from pipelines.backends._kubeflow_api import Document, plain
+from pipelines.backends._kubeflow_request import Wanted, run_body
+from pipelines.backends._kubeflow_upload import MARK
 
 
 def schedule_differences(existing: Document, wanted: Document) -> list[str]:
@@ -38,6 +40,17 @@ def _comparable(value: Any) -> Any:
         except ValueError:
             return value
     return value or ""
+
+
+def run_differences(existing: Document, wanted: Wanted) -> list[str]:
+    """What is not the same in a run and a wanted one; ids of the server play no part."""
+    found = []
+    if str(existing.get("description", "")).partition(MARK)[0] != wanted.definition.version:
+        found.append("pipeline version")
+    # Where none is given, the server names one of its own.
+    if wanted.service_account not in ("", existing.get("service_account")):
+        found.append("service account")
+    return found + parameter_differences(existing, plain(run_body(wanted, "", "", "")))
 
 
 def parameter_differences(existing: Document, wanted: Document) -> list[str]:

@@ -29,6 +29,9 @@ ROOT = "TRAINYARD_KUBEFLOW_ROOT"
 """Environment variable: where artifacts go, such as s3://bucket/prefix; by default where the
 server puts them."""
 
+MARK = ", request "
+"""In the description of a run, between the name of its version and what tells requests apart."""
+
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
@@ -55,25 +58,25 @@ def prepare(api: Kubeflow, wanted: Wanted) -> Place:
 
 def create_run(api: Kubeflow, wanted: Wanted, place: Place) -> Document:
     """Starts a run, exactly one even where answers are lost."""
-    mark = f"{wanted.definition.version}, request {uuid.uuid4().hex}"
+    mark = f"{wanted.definition.version}{MARK}{uuid.uuid4().hex}"
     root = os.environ.get(ROOT, "").strip()
     body = run_body(wanted, place.experiment, place.pipeline, place.version, root, mark)
 
     def made() -> Document | None:
-        recent = runs(api, place.experiment)
+        recent = runs(api, experiment_id=place.experiment)
         return next((run for run in recent if run.get("description") == mark), None)
 
     return api.call("create the run", api.runs.run_service_create_run, body, made=made)
 
 
-def runs(api: Kubeflow, experiment: str) -> Any:
-    """The runs of an experiment, newest first."""
+def runs(api: Kubeflow, **limits: str) -> Iterator[Document]:
+    """Runs, newest first: of an `experiment_id`, a `namespace`, and as a `filter` says."""
     return api.pages(
         "list the runs",
         api.runs.run_service_list_runs,
         "runs",
-        experiment_id=experiment,
         sort_by="created_at desc",
+        **limits,
     )
 
 

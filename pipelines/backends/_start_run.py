@@ -95,7 +95,7 @@ class Starter:
         return self._api.address.run_page(str(run["run_id"]))
 
     def _find(self, place: str) -> Document | None:
-        recent = islice(runs(self._api, place), _LOOKED_AT)
+        recent = islice(runs(self._api, experiment_id=place), _LOOKED_AT)
         return next((run for run in recent if run.get("description") == self._mark), None)
 
     def _definition(self) -> tuple[str, str]:

@@ -10,18 +10,14 @@ from components.core.errors import InputError, ServiceError
 from pipelines.backends import Request, RunStatus
 from pipelines.backends._kubeflow_api import Document, Kubeflow, plain
 from pipelines.backends._kubeflow_follow import Follower, namespace_of
-from pipelines.backends._kubeflow_request import (
-    Wanted,
-    run_body,
-    shared_documents,
-    wanted_run,
-)
+from pipelines.backends._kubeflow_named import existing_run, find_run
+from pipelines.backends._kubeflow_request import run_body, shared_documents, wanted_run
 from pipelines.backends._kubeflow_status import is_over, run_status, state, steps
-from pipelines.backends._kubeflow_upload import create_run, find_experiment, prepare, runs
+from pipelines.backends._kubeflow_upload import create_run, prepare
 
 
 class KubeflowBackend:
-    """Runs on a server of Kubeflow Pipelines 2; a run is named by its id there."""
+    """Runs on a server of Kubeflow Pipelines 2; a run has an id there, and a name."""
 
     def render(self, request: Request) -> dict[str, Any]:
         """The requests that start the run; ids that only a server can give are in `<…>`.
@@ -46,27 +42,30 @@ class KubeflowBackend:
         return code
 
     def submit(self, request: Request) -> str:
-        """Starts the run, or with `resume` goes on with the newest one of its name."""
+        """Starts the run, unless one of this name and request is there: that one goes on.
+
+        With `resume` it is the newest one of this name, whatever it was asked for.
+        """
         wanted = wanted_run(request)
         for warning in wanted.definition.warnings:
             _say(warning)
         api = Kubeflow.connect(wanted.namespace)
         api.require_namespace_known(wanted.namespace)
-        if request.resume:
-            run = _resumed(api, wanted)
+        if found := existing_run(api, wanted, request.resume) if request.name else None:
+            run = _resumed(api, found)
         else:
             run = str(create_run(api, wanted, prepare(api, wanted))["run_id"])
         _say(f"run {run}: {api.address.run_page(run)}")
         return run
 
     def status(self, run: str, namespace: str) -> RunStatus:
-        """How far a run is; InputError where there is none of that id."""
-        api = Kubeflow.connect()
+        """How far a run is, by id or name; InputError where there is none."""
+        api, run = find_run(run, namespace)
         return run_status(_read(api, run), api.address.run_page(run))
 
     def follow(self, run: str, namespace: str) -> int:
         """Shows steps and logs until the run ends; 0 when it succeeded. Ctrl-C leaves it be."""
-        api = Kubeflow.connect()
+        api, run = find_run(run, namespace)
         where = namespace or namespace_of(api, _read(api, run))
         try:
             ended = Follower(api, run, where, _show, _say).follow()
@@ -81,12 +80,12 @@ class KubeflowBackend:
         return 0 if status.state == "succeeded" else 1
 
     def cancel(self, run: str, namespace: str) -> None:
-        """Ends a run.
+        """Ends a run, by id or name.
 
         Raises:
             InputError: there is none, or it is over already.
         """
-        api = Kubeflow.connect()
+        api, run = find_run(run, namespace)
         found = _read(api, run)
         if is_over(found):
             raise InputError(f"run {run} is over already: it {_ended(found)}")
@@ -113,25 +112,21 @@ def _read(api: Kubeflow, run: str) -> Document:
     return api.call(f"find run {run}", api.runs.run_service_get_run, run)
 
 
-def _resumed(api: Kubeflow, wanted: Wanted) -> str:
-    """The newest run of this name; if it has failed or was ended, it is tried again."""
-    experiment = find_experiment(api, wanted.experiment, wanted.namespace)
-    listed = runs(api, str(experiment["experiment_id"])) if experiment else ()
-    found = next((run for run in listed if run.get("display_name") == wanted.name), None)
-    if found is None:
-        raise InputError(
-            f"experiment {wanted.experiment!r} has no run {wanted.name!r} to resume; start one "
-            "without --resume"
-        )
-    run = str(found["run_id"])
-    if state(found) in ("failed", "cancelled"):
+def _resumed(api: Kubeflow, found: Document) -> str:
+    """The id of a run that is there; if it has failed or was ended, it is tried again."""
+    run, now = str(found["run_id"]), state(found)
+    _say(f"there is a run {found.get('display_name')!r} already; it {_ended(found)}")
+    if now in ("failed", "cancelled"):
         api.call("resume the run", api.runs.run_service_retry_run, run)
+        _say("it is tried again; what succeeded is kept")
     return run
 
 
 def _ended(run: Document) -> str:
     now = state(run)
-    return "was cancelled" if now == "cancelled" else now
+    if now == "cancelled":
+        return "was cancelled"
+    return now if now in ("failed", "succeeded") else f"is {now}"
 
 
 def _how_to_go_on(run: str, namespace: str) -> str:

@@ -2,6 +2,7 @@
 
 import copy
 import signal
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def test_a_run_gets_typed_parameters_and_everything_it_refers_to(server: Kubeflo
 
 def test_the_same_content_is_uploaded_once(server: KubeflowServer) -> None:
     server.largest_page = 1
-    first, second = BACKEND.submit(request(name="x")), BACKEND.submit(request(name="x"))
+    first, second = BACKEND.submit(request()), BACKEND.submit(request())
     assert first != second
     assert len(server.runs) == 2
     assert len(server.posted(VERSIONS)) == len(server.versions) == len(server.pipelines) == 1
@@ -228,23 +229,60 @@ def test_a_pod_that_finds_no_node_is_explained(
 
 def test_a_run_that_is_not_there_and_one_that_is_over(server: KubeflowServer) -> None:
     for ask in (BACKEND.status, BACKEND.follow, BACKEND.cancel):
-        with pytest.raises(InputError, match=r"find run nope: .* Run nope not found"):
-            ask("nope", "")
-    run = BACKEND.submit(request())
+        nobody = str(uuid.uuid4())
+        with pytest.raises(InputError, match=rf"find run .*: .* Run {nobody} not found"):
+            ask(nobody, "")
+    run = BACKEND.submit(request(name="night"))
+    with pytest.raises(InputError, match="there is no run 'nights'; did you mean 'night'"):
+        BACKEND.status("nights", "")
     BACKEND.cancel(run, "")
     assert BACKEND.status(run, "").state == "cancelled"
     with pytest.raises(InputError, match="is over already: it was cancelled"):
         BACKEND.cancel(run, "")
 
 
-def test_a_failed_run_is_resumed_by_its_name(server: KubeflowServer) -> None:
+def test_the_same_name_goes_on_with_the_run_of_the_same_request(
+    server: KubeflowServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.largest_page = 1
     with pytest.raises(InputError, match="has no run 'night' to resume"):
         BACKEND.submit(request(name="night", resume=True))
+    BACKEND.submit(request(name="day"))
     run = BACKEND.submit(request(name="night"))
-    server.runs[run]["state"] = "FAILED"
-    assert BACKEND.submit(request(name="night", resume=True)) == run
-    assert server.runs[run]["state"] == "RUNNING"
-    assert len(server.runs) == 1
+    assert BACKEND.submit(request(name="night")) == run
+    assert "already; it is pending\n" in capsys.readouterr().err
+    for ended in ("FAILED", "CANCELED"):
+        server.runs[run]["state"] = ended
+        assert BACKEND.submit(request(name="night", resume=ended == "FAILED")) == run
+        assert server.runs[run]["state"] == "RUNNING"
+        assert "it is tried again" in capsys.readouterr().err
+    server.runs[run]["state"] = "SUCCEEDED"
+    assert BACKEND.run(request(name="night")) == 0
+    assert "already; it succeeded\n" in capsys.readouterr().err
+    with pytest.raises(InputError, match=rf"'night' \({run}\) with another parameter epochs;"):
+        BACKEND.submit(request(name="night", values={**VALUES, "epochs": 4}))
+    other = ClusterOptions({}, "", notify="trainyard-webhook", service_account="trainer")
+    with pytest.raises(InputError, match="with another pipeline version, service account; choose"):
+        BACKEND.submit(Request(PIPELINE, VALUES, name="night", cluster=other))
+    assert (len(server.runs), len(server.versions)) == (2, 1)
+
+
+def test_runs_are_known_by_name_in_their_namespace(server: KubeflowServer) -> None:
+    server.multi_user = True
+    run = BACKEND.submit(request(name="night", namespace="team-a"))
+    with pytest.raises(InputError, match="--namespace"):
+        BACKEND.status("night", "")
+    with pytest.raises(InputError, match="there is no run 'night'; give its name or its id"):
+        BACKEND.status("night", "team-b")
+    assert BACKEND.status("night", "team-a").run == run
+    server.stories[run] = [account("r", "SUCCEEDED")]
+    assert BACKEND.follow("night", "team-a") == 0
+    twin = {**server.runs[run], "run_id": str(uuid.uuid4()), "state": "RUNNING"}
+    server.runs[twin["run_id"]] = twin
+    with pytest.raises(InputError, match="several runs are called 'night'; give an id") as caught:
+        BACKEND.cancel("night", "team-a")
+    assert f"{run} (succeeded)" in str(caught.value)
+    assert f"{twin['run_id']} (running)" in str(caught.value)
 
 
 def test_following_ends_with_a_hint_where_the_server_goes_away(
