@@ -1,8 +1,9 @@
 """Splits a clip data set into train, val and test.
 
-Stratified by class, with all clips of a group (one recording) on the same side, reproducible by
-seed. Parts are fractions or numbers of clips per class. The test part is the one that the data set
-names, if it does; with `folds` it is one fold of a k-fold cross-validation.
+Stratified by class, with all clips of a group (one recording) and all copies of one file on the
+same side, reproducible by seed. Parts are fractions or numbers of clips per class. The test part is
+the one that the data set names, if it does; with `folds` it is one fold of a k-fold
+cross-validation.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ IMPORTANCE = {"train": 10_000.0, "val": 100.0, "test": 1.0, UNUSED: 0.0}
 """Where classes go that are too rare to be everywhere."""
 
 SHOWN = 10
-"""Groups that a message lists."""
+"""Groups or clips that a message lists."""
 
 
 class SplitSettings(Settings):
@@ -86,15 +87,17 @@ def split_clips(settings: SplitSettings, job: Job) -> None:
         InputError: some class would be missing from a part; says what it would need.
         SettingsError: folds of a data set that names its own test part.
     """
-    from components.split_clips import missing
+    from components.split_clips import content, missing
 
     dataset = ClipDataset.load(job.inputs["clips"])
     clips = list(dataset.usable())
     if not clips:
         raise InputError("the data set holds no usable clip; see the reasons in its index")
+    if warning := content.contradictions(clips):
+        job.report.warn(warning)
     published = _published(settings, clips)
-    rest = [clip for clip in clips if clip.id not in published]
-    groups = _groups(rest)
+    rest = _without_copies(clips, published, job)
+    groups = content.grouped(rest)
     counts = _counts(groups, dataset.classes)
     parts = _part_of_each_group(settings, counts, bool(published))
     assigned = dict.fromkeys(published, "test")
@@ -143,6 +146,21 @@ def _published(settings: SplitSettings, clips: list[Clip]) -> set[str]:
     return found
 
 
+def _without_copies(clips: list[Clip], published: set[str], job: Job) -> list[Clip]:
+    """The clips to divide: not in the test part that the source names, nor copies of its clips."""
+    tested = {clip.checksum for clip in clips if clip.id in published} - {""}
+    rest = [clip for clip in clips if clip.id not in published]
+    copies = sorted(clip.id for clip in rest if clip.checksum in tested)
+    if copies:
+        shown = ", ".join(copies[:SHOWN]) + (", …" if len(copies) > SHOWN else "")
+        job.report.warn(
+            f"{counted(len(copies), 'clip')} outside of the test part that the data set names "
+            f"left out, having the content of clips in it ({shown}); published_test: false "
+            "keeps them together"
+        )
+    return [clip for clip in rest if clip.checksum not in tested]
+
+
 def _tell_published(clips: list[Clip], assigned: dict[str, str], job: Job) -> None:
     """Says what is kept, and whether it shares groups with what is trained on."""
     by_part: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
@@ -162,16 +180,6 @@ def _tell_published(clips: list[Clip], assigned: dict[str, str], job: Job) -> No
             f"({shown}), which flatters the figures of {counted(count, 'test clip')}; "
             "published_test: false keeps groups together"
         )
-
-
-def _groups(clips: list[Clip]) -> dict[str, list[Clip]]:
-    """Clips by group; a clip without a group stands alone."""
-    groups: dict[str, list[Clip]] = {}
-    for clip in sorted(clips, key=lambda clip: clip.id):
-        groups.setdefault(f"group {clip.group}" if clip.group else f"clip {clip.id}", []).append(
-            clip
-        )
-    return groups
 
 
 def _counts(groups: dict[str, list[Clip]], classes: list[str]) -> Counts:

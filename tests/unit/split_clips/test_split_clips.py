@@ -64,6 +64,41 @@ def test_groups_never_straddle(tmp_path: Path) -> None:
     assert Counter(split.parts.values())["train"] in range(95, 116)
 
 
+@pytest.mark.parametrize("settings", [{}, {"folds": 3}])
+def test_copies_of_one_file_stay_together_and_join_their_groups(
+    settings: dict[str, object], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    dataset = make_clips({"a": 60, "b": 60}, group_size=2)
+    ids = [clip.id for clip in dataset.clips]
+    contents = {ids[n]: "one" for n in (0, 20, 40, 70)} | {ids[n]: "two" for n in (21, 90)}
+    clips = [
+        clip.model_copy(
+            update={"checksum": contents.get(clip.id, clip.id), "group": clip.group * (n < 100)}
+        )
+        for n, clip in enumerate(dataset.clips)
+    ]
+    split = run(tmp_path, ClipDataset.create(dataset.classes, clips), **settings)
+    joined = (0, 1, 20, 21, 40, 41, 70, 71, 90, 91)
+    assert len({split.parts[ids[n]] for n in joined}) == 1
+    told = " ".join(capfd.readouterr().err.split())
+    assert "2 clips have the content of another clip but other labels: " in told
+    assert "a/000.mp4 (a) and b/010.mp4 (b); a/021.mp4 (a) and b/030.mp4 (b)" in told
+
+
+def test_copies_with_the_same_labels_are_no_warning(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    dataset = make_clips({"a": 40, "b": 40})
+    clips = [
+        clip.model_copy(update={"checksum": f"{clip.labels[0]}{n // 2}"})
+        for n, clip in enumerate(dataset.clips)
+    ]
+    split = run(tmp_path, ClipDataset.create(dataset.classes, clips))
+    parts = [split.parts[clip.id] for clip in clips]
+    assert parts[::2] == parts[1::2]
+    assert "warning" not in capfd.readouterr().err
+
+
 def test_seed_decides_and_nothing_else(tmp_path: Path) -> None:
     dataset = make_clips({"a": 30, "b": 30})
     first, again = run(tmp_path, dataset, seed=1), run(tmp_path, dataset, seed=1)

@@ -63,6 +63,23 @@ def test_scenes_in_test_and_train_are_told_and_the_parts_kept(
     assert "flatters the figures of 10 test clips" in told
 
 
+def test_copies_of_published_test_clips_are_not_trained_on(
+    tmp_path: Path, published: list[Clip], capfd: pytest.CaptureFixture[str]
+) -> None:
+    copied = [c.model_copy(update={"checksum": f"c{int(c.id[-1]) % 2}"}) for c in published[98:101]]
+    clips = [*published[:98], *copied, *published[101:]]
+    split = run(tmp_path, ["a", "b"], clips, val_size=0.2)
+    assert len(split.ids("test")) == 30
+    assert copied[0].id not in split.parts
+    assert copied[1].id in split.parts
+    told = capfd.readouterr().err
+    assert "1 clip outside of the test part that the data set names left out, having" in told
+    assert copied[0].id in told
+    with pytest.raises(InputError, match="missing from train and val"):
+        alike = [c.model_copy(update={"checksum": "one"}) for c in published]
+        run(tmp_path, ["a", "b"], alike)
+
+
 def test_the_published_parts_may_be_ignored(tmp_path: Path, published: list[Clip]) -> None:
     split = run(tmp_path, ["a", "b"], published, published_test=False, test_size=0.2)
     assert {i.partition("/")[0] for i in split.ids("test")} == {"train", "test"}

@@ -1,0 +1,63 @@
+"""Clips that have the same content under several ids: copies of one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from components.core.artifacts.clips import Clip
+from components.core.wording import counted
+
+SHOWN = 5
+"""Clips that a message names, in pairs."""
+
+
+def grouped(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
+    """Clips that stay together: those of one group and those of one content, in order of ids.
+
+    A clip without either stands alone; groups that share a content are one.
+    """
+    first: dict[str, str] = {}
+    listed = sorted(clips, key=lambda clip: clip.id)
+    for clip in listed:
+        roots = [_root(first, key) for key in _keys(clip)]
+        first[roots[-1]] = roots[0]
+    groups: dict[str, list[Clip]] = {}
+    for clip in listed:
+        groups.setdefault(_root(first, _keys(clip)[0]), []).append(clip)
+    return groups
+
+
+def contradictions(clips: Iterable[Clip]) -> str:
+    """A warning about copies with other labels than the first; '' where there are none."""
+    seen: dict[str, Clip] = {}
+    found = []
+    for clip in sorted(clips, key=lambda clip: clip.id):
+        other = seen.setdefault(clip.checksum, clip) if clip.checksum else clip
+        if set(other.labels) != set(clip.labels):
+            found.append(f"{other.id} ({_labels(other)}) and {clip.id} ({_labels(clip)})")
+    if not found:
+        return ""
+    listed = "; ".join(found[:SHOWN]) + ("; …" if len(found) > SHOWN else "")
+    have = "has" if len(found) == 1 else "have"
+    return (
+        f"{counted(len(found), 'clip')} {have} the content of another clip but other labels: "
+        f"{listed}; correct the labels, or remove the copies"
+    )
+
+
+def _keys(clip: Clip) -> list[str]:
+    """What a clip shares with those that it has to stay with."""
+    named = f"group {clip.group}" if clip.group else f"clip {clip.id}"
+    return [named, *([f"content {clip.checksum}"] if clip.checksum else [])]
+
+
+def _root(first: dict[str, str], key: str) -> str:
+    """The key that stands for all that belong together; a new one stands for itself."""
+    while (above := first.setdefault(key, key)) != key:
+        first[key] = first[above]  # shortens the way for the next
+        key = above
+    return key
+
+
+def _labels(clip: Clip) -> str:
+    return ", ".join(clip.labels) or "no label"
