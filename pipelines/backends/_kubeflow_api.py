@@ -13,10 +13,11 @@ import urllib3
 from kfp_server_api.exceptions import ApiException
 from kfp_server_api.rest import RESTClientObject
 
-from components.core.errors import InputError, ServiceError
+from components.core.errors import InputError, ServiceError, TrainyardError
 from pipelines.backends._kubeflow_address import Address
 from pipelines.backends._kubeflow_refusals import (
     AgainError,
+    GoneError,
     login_page,
     refusal,
     too_old,
@@ -27,6 +28,9 @@ Document = dict[str, Any]
 
 PATIENCE_SECONDS = 60.0
 """How long a server may be silent or overloaded before we give up."""
+
+FIRST_PAUSE = 0.5
+"""Seconds before a request is sent again; longer each time."""
 
 TIMEOUT = (10, 60)
 """Seconds to connect, and to wait for an answer."""
@@ -101,6 +105,7 @@ class Kubeflow:
         send: Callable[..., Any],
         *arguments: Any,
         made: Callable[[], Document | None] | None = None,
+        told: Callable[[TrainyardError], None] | None = None,
         **options: Any,
     ) -> Document:
         """Sends a request and returns the answer; silence and overload are waited out.
@@ -111,23 +116,30 @@ class Kubeflow:
             arguments: its arguments.
             made: for requests that create something: looks, before it is tried again, whether the
                 first attempt has created it although no answer came.
+            told: for those who wait anyway: gets what is waited out, each time; internal errors
+                and a server that has gone away are then waited out too.
             options: more arguments.
 
         Raises:
             AbsentError, ForbiddenError, ExistsError, SettingsError (refused content), ServiceError.
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
-        pause, attempts = 0.5, 0
+        pause, attempts = FIRST_PAUSE, 0
         while True:
             attempts += 1
             try:
                 return self._send(what, send, arguments, options)
-            except AgainError as again:
+            except (AgainError, GoneError) as error:
+                if isinstance(error, GoneError) and told is None:
+                    raise
+                again = error if isinstance(error, AgainError) else AgainError(error)
                 # An internal error is rarely over soon, and may have created something.
-                enough = again.internal and (made is not None or attempts >= 3)
+                enough = again.internal and (made is not None or attempts >= 3) and told is None
                 pause = max(pause, again.pause)
                 if enough or time.monotonic() + pause > deadline:
                     raise again.error from None
+                if told is not None:
+                    told(again.error)
             time.sleep(pause)
             pause = min(2 * pause, 10.0)
             if made is not None and (found := made()) is not None:

@@ -7,12 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from components.core.errors import TrainyardError
-from pipelines.backends._kubeflow_api import Document, Kubeflow
+from pipelines.backends._kubeflow_api import PATIENCE_SECONDS, Document, Kubeflow
 from pipelines.backends._kubeflow_logs import PodLogs
 from pipelines.backends._kubeflow_status import Step, is_over, steps
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
 """Seconds between two looks, right after something happened and after a long silence."""
+
+
+SILENCE_SECONDS = 600.0
+"""After so long without news, that the run goes on is said."""
 
 
 @dataclass
@@ -25,13 +29,15 @@ class Follower:
     show: Callable[[str], None]
     say: Callable[[str], None]
     _states: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _waits: bool = False
+    """Whether it was said that the server does not answer."""
 
     def follow(self) -> Document:
         """Returns the run when it is over and all is shown."""
         logs = PodLogs(self.api, self.run, self.namespace, self.say)
-        pause, over = SHORTEST_PAUSE, set[str]()
+        pause, over, last_news, told = SHORTEST_PAUSE, set[str](), time.monotonic(), 0.0
         while True:
-            run = self.api.call("look at the run", self.api.runs.run_service_get_run, self.run)
+            run = self._look()
             found, news = steps(run), False
             for step in found:
                 news |= self._tell(step)
@@ -41,8 +47,31 @@ class Follower:
                     over.add(step.status.task)
             if is_over(run):
                 return run
+            now = time.monotonic()
+            if news:
+                last_news = told = now
+            elif now - max(last_news, told) >= SILENCE_SECONDS:
+                told = now
+                state = run.get("state") or "PENDING"
+                self.say(f"no news for {_duration(now - last_news)}; the run is still {state}")
             pause = SHORTEST_PAUSE if news else min(1.5 * pause, LONGEST_PAUSE)
             time.sleep(pause)
+
+    def _look(self) -> Document:
+        """The run now; a server that fails for a while is waited for, and that is said once."""
+
+        def told(error: TrainyardError) -> None:
+            if not self._waits:
+                self.say(f"{error}\nlooking again, for up to {_duration(PATIENCE_SECONDS)}")
+            self._waits = True
+
+        run = self.api.call(
+            "look at the run", self.api.runs.run_service_get_run, self.run, told=told
+        )
+        if self._waits:
+            self.say("the server answers again")
+        self._waits = False
+        return run
 
     def _tell(self, step: Step) -> bool:
         status = step.status

@@ -12,6 +12,11 @@ from kfp_server_api.exceptions import ApiException
 from components.core.errors import InputError, ServiceError, SettingsError, TrainyardError
 from pipelines.backends._kubeflow_address import CA, TOKEN, TOKEN_FILE, URL, Address
 
+QUOTA_ADVICE = (
+    "wait for other runs to end, ask for less (--cpu, --memory, --gpus), or ask who runs the "
+    "cluster for more; then resume the run"
+)
+
 _BUSY = (429, 502, 503, 504)
 _LONGEST_PAUSE = 30.0
 
@@ -26,6 +31,10 @@ class ExistsError(ServiceError):
 
 class ForbiddenError(ServiceError):
     """The server knows us and does not let us."""
+
+
+class GoneError(ServiceError):
+    """Nothing listens at the address, or it is not known: wrong, or gone for a while."""
 
 
 class AgainError(Exception):
@@ -57,6 +66,8 @@ def refusal(address: Address, what: str, error: ApiException, with_token: bool) 
         return login_page(address, what)
     if status == 401:
         return ServiceError(_unknown_user(address, head, with_token))
+    if status == 403 and "exceeded quota" in message:
+        return ForbiddenError(f"{head}: {message}; {QUOTA_ADVICE}")
     if status == 403:
         return ForbiddenError(
             f"{head}: {address.url} does not let this user{said}; check --namespace, or ask who "
@@ -84,11 +95,11 @@ def unreachable(address: Address, what: str, error: urllib3.exceptions.HTTPError
     if isinstance(reason, urllib3.exceptions.SSLError):
         return _untrusted(address, head, str(reason))
     if isinstance(reason, urllib3.exceptions.NameResolutionError):
-        return ServiceError(
+        return GoneError(
             f"{head}: there is no host {address.host}; check {URL}, and whether a VPN is needed"
         )
     if isinstance(reason, urllib3.exceptions.NewConnectionError) and "refused" in str(reason):
-        return ServiceError(
+        return GoneError(
             f"{head}: nothing listens at {address.url}; check {URL} and its port, or forward one: "
             "kubectl -n kubeflow port-forward svc/ml-pipeline-ui 8080:80"
         )

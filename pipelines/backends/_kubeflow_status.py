@@ -15,14 +15,17 @@ from datetime import datetime
 
 from pipelines.backends import RunStatus, State, StepStatus
 from pipelines.backends._kubeflow_api import Document
+from pipelines.backends._kubeflow_refusals import QUOTA_ADVICE
 
 _STATES: dict[str, State] = {
     "RUNNING": "running",
     "SUCCEEDED": "succeeded",
     "FAILED": "failed",
+    "CANCELING": "running",
     "CANCELED": "cancelled",
     "SKIPPED": "cancelled",
 }
+_NOT_YET = ("PENDING", "RUNTIME_STATE_UNSPECIFIED")
 _FINAL = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 
 _EXECUTOR = re.compile(r"executor(\(\d+\))?")
@@ -138,10 +141,14 @@ def _is_workflow(node: Document) -> bool:
 
 
 def _message(document: Document) -> str:
-    """Why something failed, if the server says so."""
+    """Why something failed, if the server says so; or a state that is none of ours, as it is."""
     history = document.get("state_history") or []
     errors = [document.get("error"), *(entry.get("error") for entry in reversed(history))]
-    return next((str(e["message"]) for e in errors if e and e.get("message")), "")
+    said = next((str(e["message"]) for e in errors if e and e.get("message")), "")
+    if "exceeded quota" in said:
+        said = f"{said}; {QUOTA_ADVICE}"
+    now = str(document.get("state") or "PENDING")
+    return said if now in (*_STATES, *_NOT_YET) else f"Kubeflow says {now}{said and ': ' + said}"
 
 
 def _seconds(node: Document) -> float:

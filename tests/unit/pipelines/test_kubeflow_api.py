@@ -22,6 +22,7 @@ TOKEN = "eyJ-a-token-nobody-may-see"
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[KubeflowServer]:
     for name in ("URL", "TOKEN", "TOKEN_FILE", "CA", "ROOT"):
         monkeypatch.delenv(f"TRAINYARD_KUBEFLOW_{name}", raising=False)
+    monkeypatch.setattr(api_module, "FIRST_PAUSE", 0.01)
     with running_kubeflow() as running:
         monkeypatch.setenv("TRAINYARD_KUBEFLOW_URL", running.url)
         yield running

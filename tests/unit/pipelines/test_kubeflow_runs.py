@@ -17,7 +17,9 @@ from trainyard_process import run as trainyard
 from trainyard_process import start, wait_for
 
 from components.core.errors import InputError, ServiceError, SettingsError
-from pipelines.backends import ClusterOptions, Request, _kubeflow_follow
+from pipelines.backends import ClusterOptions, Request, _kubeflow_api, _kubeflow_follow
+from pipelines.backends._kubeflow_address import Address
+from pipelines.backends._kubeflow_api import Kubeflow
 from pipelines.backends.kubeflow import BACKEND
 
 VALUES: dict[str, Any] = {"source": "s3://clips/all", "epochs": 3, "width": 1}
@@ -30,6 +32,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[KubeflowServer]:
     for name in ("TOKEN", "TOKEN_FILE", "CA", "ROOT"):
         monkeypatch.delenv(f"TRAINYARD_KUBEFLOW_{name}", raising=False)
     monkeypatch.setattr(_kubeflow_follow, "SHORTEST_PAUSE", 0.01)
+    monkeypatch.setattr(_kubeflow_api, "FIRST_PAUSE", 0.01)
     with running_kubeflow() as running:
         monkeypatch.setenv("TRAINYARD_KUBEFLOW_URL", running.url)
         yield running
@@ -285,14 +288,69 @@ def test_runs_are_known_by_name_in_their_namespace(server: KubeflowServer) -> No
     assert f"{twin['run_id']} (running)" in str(caught.value)
 
 
+def test_a_server_that_fails_for_a_while_is_waited_for_and_that_is_said_once(
+    server: KubeflowServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = BACKEND.submit(request())
+    server.stories[run] = finished()
+    path = f"{RUNS}/{run}"
+    broken = Fault(path, lose_answer=True)
+    server.faults = [Fault(path, status=500, times=4), Fault(path, status=502), broken]
+    assert BACKEND.follow(run, "team-a") == 0
+    said = capsys.readouterr().err
+    assert said.count("looking again, for up to") == said.count("the server answers again") == 1
+    assert "answers 500" in said
+    assert all(fault.times == 0 for fault in server.faults)
+
+
+def test_a_server_that_is_gone_is_waited_for_while_following(
+    monkeypatch: pytest.MonkeyPatch, server: KubeflowServer
+) -> None:
+    monkeypatch.setattr(_kubeflow_api, "PATIENCE_SECONDS", 0.2)
+    said: list[str] = []
+    with running_kubeflow() as leaving:
+        monkeypatch.setenv("TRAINYARD_KUBEFLOW_URL", leaving.url)
+        api = Kubeflow(Address.from_environment())
+    with pytest.raises(ServiceError, match="nothing listens"):
+        _kubeflow_follow.Follower(api, "r", "team-a", said.append, said.append).follow()
+    assert len(said) == 1
+    assert "nothing listens" in said[0]
+    assert "looking again" in said[0]
+
+
+def test_a_long_silence_and_states_of_other_servers_are_told(
+    server: KubeflowServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_kubeflow_follow, "SILENCE_SECONDS", 0.02)
+    odd = step("dataset-sync", "HIBERNATING")
+    server.story = [account("r", "PAUSED", odd)] * 8 + [account("r", "SUCCEEDED")]
+    run = BACKEND.submit(request())
+    status = BACKEND.status(run, "")
+    assert (status.state, status.detail) == ("pending", "Kubeflow says PAUSED")
+    assert status.steps[0].detail == "Kubeflow says HIBERNATING"
+    assert BACKEND.follow(run, "") == 0
+    assert "no news for 0 s; the run is still PAUSED" in capsys.readouterr().err
+
+
+def test_an_exceeded_quota_says_what_to_do(
+    server: KubeflowServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    why = 'pods "x" is forbidden: exceeded quota: gpus, requested: 1, used: 4, limited: 4'
+    server.story = [account("r", "FAILED", step("train-video", "FAILED", error=why))]
+    assert BACKEND.run(request()) == 1
+    assert f"{why}; wait for other runs to end, ask for less" in capsys.readouterr().err
+    refusal = f'{{"code":7,"message":"{why.replace(chr(34), chr(39))}"}}'
+    server.faults = [Fault(RUNS, method="POST", status=403, body=refusal)]
+    with pytest.raises(ServiceError, match=r"exceeded quota: gpus.*; wait for other runs"):
+        BACKEND.submit(request())
+
+
 def test_following_ends_with_a_hint_where_the_server_goes_away(
     server: KubeflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines.backends import _kubeflow_api
-
     monkeypatch.setattr(_kubeflow_api, "PATIENCE_SECONDS", 0.2)
     run = BACKEND.submit(request())
-    server.faults = [Fault(f"{RUNS}/{run}", status=503, times=9)]
+    server.faults = [Fault(f"{RUNS}/{run}", status=503, times=99)]
     with pytest.raises(ServiceError, match=rf"overloaded.*\n.*trainyard follow {run} .* team-a"):
         BACKEND.follow(run, "team-a")
 

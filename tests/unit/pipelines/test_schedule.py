@@ -14,6 +14,7 @@ from kubeflow_state import Fault, KubeflowServer
 from trainyard_process import run as trainyard
 
 from components.core.errors import TrainyardError
+from pipelines.backends import _kubeflow_api
 from pipelines.backends._kubeflow_api import Kubeflow
 from pipelines.cli import main
 
@@ -26,6 +27,7 @@ NIGHTLY = ("create", "action_recognition", "source=s3://clips/all", "epochs=3", 
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[KubeflowServer]:
     for name in ("TOKEN", "TOKEN_FILE", "CA", "ROOT"):
         monkeypatch.delenv(f"TRAINYARD_KUBEFLOW_{name}", raising=False)
+    monkeypatch.setattr(_kubeflow_api, "FIRST_PAUSE", 0.01)
     with running_kubeflow() as running:
         monkeypatch.setenv("TRAINYARD_KUBEFLOW_URL", running.url)
         yield running
