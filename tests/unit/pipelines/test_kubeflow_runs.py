@@ -10,6 +10,7 @@ from typing import Any
 import kfp_server_api
 import pytest
 import yaml
+from click.testing import CliRunner, Result
 from kubeflow_runs import account, pod_name, step
 from kubeflow_server import running_kubeflow
 from kubeflow_state import Fault, KubeflowServer
@@ -21,6 +22,7 @@ from pipelines.backends import ClusterOptions, Request, _kubeflow_api, _kubeflow
 from pipelines.backends._kubeflow_address import Address
 from pipelines.backends._kubeflow_api import Kubeflow
 from pipelines.backends.kubeflow import BACKEND
+from pipelines.cli import main
 
 VALUES: dict[str, Any] = {"source": "s3://clips/all", "epochs": 3, "width": 1}
 PIPELINE = "action_recognition"
@@ -375,12 +377,19 @@ def test_rendering_asks_nobody_and_shows_what_is_sent(
     assert version["name"] == rendered["version"]["name"]
 
 
-def test_the_command_from_dry_run_to_cancel(server: KubeflowServer, tmp_path: Path) -> None:
+def command(*arguments: str, **environment: str) -> Result:
+    return CliRunner(env=environment).invoke(main, arguments)
+
+
+def test_the_command_from_dry_run_to_cancel(
+    server: KubeflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     environment = {"TRAINYARD_KUBEFLOW_URL": server.url, "TRAINYARD_KUBEFLOW_TOKEN": "secret-token"}
     server.token = "secret-token"
     arguments = ["run", PIPELINE, "source=s3://clips/all", "--backend", "kubeflow"]
-    dry = trainyard(tmp_path, *arguments, "--dry-run", **environment)
-    assert dry.returncode == 0, dry.stderr
+    dry = command(*arguments, "--dry-run", **environment)
+    assert dry.exit_code == 0, dry.stderr
     assert server.asked == []
     assert yaml.safe_load(dry.stdout)["run"]["runtime_config"]["parameters"]["epochs"] == 30
     server.story = finished()
@@ -389,15 +398,15 @@ def test_the_command_from_dry_run_to_cancel(server: KubeflowServer, tmp_path: Pa
     assert done.returncode == 0, done.stderr
     assert done.stdout == "dataset-sync | hello\n"
     (run,) = server.runs
-    told = trainyard(tmp_path, "status", run, **environment)
-    assert told.returncode == 0, told.stderr
+    told = command("status", run, **environment)
+    assert told.exit_code == 0, told.stderr
     assert "✓ dataset-sync: succeeded" in told.stdout
     assert f"/#/runs/details/{run}" in told.stdout
-    over = trainyard(tmp_path, "cancel", run, **environment)
-    assert over.returncode == 3
+    over = command("cancel", run, **environment)
+    assert over.exit_code == 3
     assert "is over already" in over.stderr
-    denied = trainyard(tmp_path, *arguments, **{**environment, "TRAINYARD_KUBEFLOW_TOKEN": "old"})
-    assert denied.returncode == 4
+    denied = command(*arguments, **{**environment, "TRAINYARD_KUBEFLOW_TOKEN": "old"})
+    assert denied.exit_code == 4
     assert "may have expired" in denied.stderr
     assert "secret-token" not in dry.stdout + done.stderr + denied.stderr
     assert list(tmp_path.iterdir()) == []
