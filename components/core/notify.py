@@ -25,11 +25,14 @@ KUBEFLOW_URL = "TRAINYARD_KUBEFLOW_URL"
 
 TIMEOUT_SECONDS = 10.0
 RETRY_SECONDS = 1.0
-LONGEST_LINE = 300
+LONGEST_LINE = 200
 
 _SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASSW|DSN|CREDENTIAL|WEBHOOK|_URI$")
 _USER_IN_URL = re.compile(r"(?<=://)[^\s/@]+@")
+_FOLDERS = re.compile(r"(?<![\w:/<>.…])/(?:[^\s/:;,'\"()]+/)+")
+"""Of an absolute path, all but its last name."""
 _SHORTEST_HIDDEN = 4
+_WRONG_ADDRESS = f"{WEBHOOK_VARIABLE} is no http:// or https:// address with a host"
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Ending:
     """`succeeded`, `failed` or `cancelled`."""
     failed_step: str = ""
     error: str = ""
-    """Of which only the first line is told."""
+    """Of which only the first line is told, of several problems the first one."""
     seconds: float | None = None
     """None where nobody measured."""
     ended_early: bool = False
@@ -64,15 +67,21 @@ def notify(ending: Ending, parameters: Mapping[str, Any] | None = None) -> str:
     url = os.environ.get(WEBHOOK_VARIABLE, "").strip()
     if not url:
         return ""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname if parts.scheme in ("http", "https") else ""
-    except ValueError:
-        host = ""
+    host = _host(url)
     if not host:
-        return f"{WEBHOOK_VARIABLE} is no http:// or https:// address; nobody was notified"
+        return f"{_WRONG_ADDRESS}; nobody was notified"
     problem = _post(url, json.dumps(message(ending, parameters or {})).encode())
     return f"the webhook at {host} was not notified: {problem}" if problem else ""
+
+
+def address_problem() -> str:
+    """What is wrong with the webhook's address in the environment; '' where it is right or unset.
+
+    It never quotes the address.
+    """
+    url = os.environ.get(WEBHOOK_VARIABLE, "").strip()
+    accepted = "expected one such as https://hooks.example.org/services/…; correct or unset it"
+    return f"{_WRONG_ADDRESS}; {accepted}" if url and not _host(url) else ""
 
 
 def notify_status(pipeline: str, run: str, run_id: str, state: str, error: str) -> None:
@@ -93,8 +102,9 @@ def notify_status(pipeline: str, run: str, run_id: str, state: str, error: str) 
 
 def message(ending: Ending, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The document to post: `text` for people, and the same in fields for programs."""
-    lines = ending.error.strip().splitlines()
-    error = public(lines[0], parameters)[:LONGEST_LINE] if lines else ""
+    error = public(_first_problem(ending.error), parameters)
+    if len(error) > LONGEST_LINE:
+        error = f"{error[: LONGEST_LINE - 1]}…"
     state = "had nothing to do" if ending.ended_early else ending.state
     took = f" after {_duration(ending.seconds)}" if ending.seconds is not None else ""
     step = f" in {ending.failed_step}" if ending.failed_step else ""
@@ -117,14 +127,21 @@ def message(ending: Ending, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def public(line: str, parameters: Mapping[str, Any]) -> str:
-    """The line without credentials of the environment and without values of parameters."""
+    """The line without credentials of the environment, values of parameters and local folders."""
     line = _USER_IN_URL.sub("", line)
     hidden = {v: "<secret>" for k, v in os.environ.items() if _SECRET_NAME.search(k)}
     hidden |= {text: f"<{name}>" for name, value in parameters.items() for text in _texts(value)}
     for value in sorted(hidden, key=len, reverse=True):
         if len(value) >= _SHORTEST_HIDDEN:
             line = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", hidden[value], line)
-    return line
+    return _FOLDERS.sub("…/", line)
+
+
+def _first_problem(error: str) -> str:
+    """The first line of an error; where it counts a list of problems, the first of them too."""
+    first, *others = error.strip().splitlines() or [""]
+    listed = bool(others) and first.endswith(":") and others[0].startswith("  - ")
+    return f"{first} {others[0].removeprefix('  - ')}" if listed else first
 
 
 def _texts(value: Any) -> list[str]:
@@ -133,6 +150,16 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, Mapping):
         value = [*value, *value.values()]
     return [text for item in value for text in _texts(item)] if isinstance(value, list) else []
+
+
+def _host(url: str) -> str:
+    """The host of an address that can be posted to; '' for any other."""
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:
+        return ""
+    return parts.hostname or "" if sound and not re.search(r"[\s\x00-\x1f]", url) else ""
 
 
 def _post(url: str, content: bytes) -> str:

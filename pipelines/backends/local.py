@@ -17,8 +17,9 @@ from types import FrameType
 from typing import Any
 
 from components.core import files
+from components.core.errors import ProblemsError, SettingsError
 from components.core.lifetime import GRACE_SECONDS, PARENT_VARIABLE, is_alive
-from components.core.notify import Ending, notify
+from components.core.notify import Ending, address_problem, notify
 from pipelines import catalog, plan
 from pipelines.backends import Request
 from pipelines.backends._console import Console
@@ -79,10 +80,24 @@ class LocalBackend:
         described = plan.read(catalog.load(request.pipeline))
         with _in_directory(folder.record["cwd"]):
             places = described.run_places(given, folder.path)
-            values = described.resolve_checked({**given, **places})
+            values = _checked(described, {**given, **places})
         steps = [step.stage.name for step in described.steps]
         folder.record.update(given=given, parameters=values, plan=steps)
         return folder
+
+
+def _checked(described: plan.Plan, given: dict[str, Any]) -> dict[str, Any]:
+    """Every parameter's value; problems of the environment are told with those of parameters."""
+    problem = address_problem()
+    try:
+        values = described.resolve_checked(given)
+    except ProblemsError as error:
+        if not problem:
+            raise
+        raise ProblemsError([*error.problems, problem], "the run") from None
+    if problem:
+        raise SettingsError([problem], "the environment")
+    return values
 
 
 class _Supervisor:

@@ -7,7 +7,15 @@ from servers import free_port
 from webhook_server import SECRET_PATH, Webhook, running_webhook
 
 from components.core import notify as notifying
-from components.core.notify import Ending, message, notify, notify_status, public
+from components.core.errors import SettingsError
+from components.core.notify import (
+    Ending,
+    address_problem,
+    message,
+    notify,
+    notify_status,
+    public,
+)
 
 FAILED = Ending("action_recognition", "first", "failed", "train_video", "it broke\nat line 3", 3725)
 
@@ -88,8 +96,9 @@ def test_a_webhook_that_does_not_answer_is_given_up(
         ("http://s3cret", "at s3cret was not notified: "),  # a host is no secret
         ("ftp://127.0.0.1/s3cret", "TRAINYARD_WEBHOOK_URL is no http:// or https:// address"),
         ("http://[s3cret", "TRAINYARD_WEBHOOK_URL is no http:// or https:// address"),
-        ("http://127.0.0.1:s3cret/", "at 127.0.0.1 was not notified: "),
-        ("http://127.0.0.1:PORT/s3\ncret", "at 127.0.0.1 was not notified: "),
+        ("http://127.0.0.1:s3cret/", "TRAINYARD_WEBHOOK_URL is no http:// or https:// address"),
+        ("http://127.0.0.1:PORT/s3\ncret", "TRAINYARD_WEBHOOK_URL is no http:// or https:// add"),
+        ("https:///s3cret", "TRAINYARD_WEBHOOK_URL is no http:// or https:// address with a host"),
     ],
 )
 def test_what_cannot_be_reached_is_told_without_the_address(
@@ -99,13 +108,22 @@ def test_what_cannot_be_reached_is_told_without_the_address(
     monkeypatch.setenv("TRAINYARD_WEBHOOK_URL", url.replace("PORT", str(free_port())))
     problem = notify(FAILED)
     assert told in problem
-    if "//s3cret" not in url:
-        assert "s3" not in problem
+    if not url.startswith("http://s3cret"):
+        assert "s3" not in problem + address_problem()
+    assert bool(address_problem()) == told.startswith("TRAINYARD")
 
 
 def test_without_an_address_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRAINYARD_WEBHOOK_URL", raising=False)
     assert notify(FAILED) == ""
+    assert address_problem() == ""
+
+
+def test_of_several_problems_the_first_is_told() -> None:
+    error = SettingsError(["epochs: got 0", "seed: got x"], "settings of train_video")
+    told = message(Ending("p", "r", "failed", "train_video", str(error)), {})
+    assert told["error"] == "2 problems in settings of train_video: epochs: got 0"
+    assert told["text"].endswith(f"\n{told['error']}")
 
 
 def test_messages_hold_neither_credentials_nor_values_of_parameters(
@@ -128,7 +146,10 @@ def test_messages_hold_neither_credentials_nor_values_of_parameters(
     told = message(Ending("p", "r", "failed", error=line), parameters)
     assert "clinic" not in str(told)
     assert "hunter22 " not in str(told)
-    assert len(message(Ending("p", "r", "failed", error="x" * 9999), {})["error"]) == 300
+    assert len(message(Ending("p", "r", "failed", error="x" * 9999), {})["error"]) == 200
+    assert public("no '/home/me/a.mp4', see /tmp/x/y and s3://b/c/d or 1/2", {}) == (
+        "no '…/a.mp4', see …/y and s3://b/c/d or 1/2"
+    )
 
 
 def test_the_last_task_of_a_run_on_kubeflow_tells_its_page_and_never_fails(

@@ -13,8 +13,11 @@ from kfp import compiler, components, local
 from webhook_server import SECRET_PATH, running_webhook
 
 from components.core.artifacts import base
+from components.core.errors import ProblemsError, SettingsError
 from components.dataset_sync.stage import STAGE, SyncSettings
 from pipelines import building, catalog, plan
+from pipelines.backends import Request
+from pipelines.backends.local import BACKEND
 from pipelines.building import BuildOptions
 from pipelines.placement import PLACEMENTS
 
@@ -92,3 +95,18 @@ def test_a_run_with_exit_task_condition_and_chosen_gpus_runs_here_too(
     assert {"dataset-sync", "check-changes"} <= ran
     assert not ran & {"split-clips", "train-video"}
     assert webhook.paths == [SECRET_PATH] * 2
+
+
+def test_a_wrong_address_is_told_before_a_run_with_its_other_problems(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAINYARD_WEBHOOK_URL", "hooks.example.org/s3cret")
+    make_clips(tmp_path / "clips", "fall/1.mp4", "walk/1.mp4")
+    request = Request("action_recognition", {"source": str(tmp_path / "clips")})
+    request = replace(request, output=tmp_path / "run")
+    with pytest.raises(SettingsError, match=r"1 problem in the environment:\n.*_URL is no"):
+        BACKEND.render(request)
+    with pytest.raises(ProblemsError, match=r"2 problems .*\n.*epochs.*\n.*_URL is no") as raised:
+        BACKEND.run(replace(request, values={**request.values, "epochs": -1}))
+    assert "s3cret" not in str(raised.value)
+    assert not (tmp_path / "run").exists()
