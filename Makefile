@@ -22,6 +22,7 @@ lint: $(INSTALLED)
 servers: $(INSTALLED)
 	sh tests/build_servers.sh
 	PYTHON=$(BIN)/python sh tests/build_tritonserver.sh
+	sh tests/build_postgres.sh
 
 # Speed, as ratios against a named alternative in the same run.
 bench: $(INSTALLED)

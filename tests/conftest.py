@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from kubernetes_cluster import Cluster, ClusterAbsentError, running_cluster
+from postgres_server import PostgresAbsentError, new_database, running_postgres
 from servers import MinioAbsentError, S3Server, absent, running_minio
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +59,29 @@ def bucket(minio: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     doomed = (DeleteObject(o.object_name) for o in client.list_objects(name, recursive=True))
     assert not list(client.remove_objects(name, doomed))
     client.remove_bucket(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a real PostgreSQL: TRAINYARD_TEST_POSTGRES_DSN, or of one started here.
+
+    Skipped where there is none; failed instead where TRAINYARD_REQUIRE_SERVICES=1.
+    """
+    if url := os.environ.get("TRAINYARD_TEST_POSTGRES_DSN"):
+        yield url
+        return
+    try:
+        with running_postgres() as url:
+            yield url
+    except PostgresAbsentError as error:
+        absent(str(error))
+
+
+@pytest.fixture
+def database(postgres: str) -> Iterator[str]:
+    """The URL of a new, empty PostgreSQL database, dropped after the test."""
+    with new_database(postgres) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
