@@ -7,10 +7,11 @@ same picture suits a light page, a dark page and paper. Output depends on the da
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from components.core.report import shapes
 from components.core.report.style import CHART, COLOURS
 
 NUMBERED_CLASSES = 30
@@ -29,6 +30,10 @@ class Series:
     name: str
     x: Sequence[float]
     y: Sequence[float]
+    colour: int = 0
+    """1 to COLOURED; 0 for that of its place."""
+    joined: bool = True
+    """Whether a line joins the points."""
 
 
 def standalone(svg: str) -> str:
@@ -53,6 +58,7 @@ def line_chart(
     whole_x: bool = False,
     named: bool = False,
     points: bool = False,
+    x_ticks: Mapping[float, str] | None = None,
 ) -> str:
     """Lines over a grid.
 
@@ -69,11 +75,12 @@ def line_chart(
         whole_x: only whole numbers as ticks.
         named: write the names of the lines below, for charts that stand alone.
         points: mark each value, where lines only join single ones.
+        x_ticks: x → text below the axis, for a scale of names or of powers; by default numbers.
     """
     lines = [[p for p in zip(s.x, s.y, strict=True) if _finite(p)] for s in series]
     every = [p for line in lines for p in line]
     xs, ys = [p[0] for p in every] or [0, 1], [p[1] for p in every] or [0, 1]
-    x_low, x_high = x_range or _spread(min(xs), max(xs))
+    x_low, x_high = x_range or shapes.spread(min(xs), max(xs))
     y_ticks = ticks(*(y_range or (min(ys), max(ys))), count=5)
     y_low, y_high = y_range or (y_ticks[0], y_ticks[-1])
     right, bottom = width - RIGHT, height - BOTTOM
@@ -87,24 +94,28 @@ def line_chart(
     parts = []
     for tick in y_ticks:
         if y_low - 1e-9 <= tick <= y_high + 1e-9:
-            parts.append(_line("grid", LEFT, py(tick), right, py(tick)))
-            parts.append(_text(LEFT - 7, py(tick) + 4, f"{tick:.4g}", "end"))
-    for tick in ticks(x_low, x_high, count=6, whole=whole_x):
+            parts.append(shapes.line("grid", LEFT, py(tick), right, py(tick)))
+            parts.append(shapes.text(LEFT - 7, py(tick) + 4, f"{tick:.4g}", "end"))
+    if x_ticks is None:
+        x_ticks = {x: f"{x:.4g}" for x in ticks(x_low, x_high, count=6, whole=whole_x)}
+    for tick, label in x_ticks.items():
         if x_low - 1e-9 <= tick <= x_high + 1e-9:
-            parts.append(_text(px(tick), bottom + 17, f"{tick:.4g}", "middle"))
-    parts.append(_line("axis", LEFT, bottom, right, bottom))
-    parts.append(_text((LEFT + right) / 2, height - 5, x_label, "middle"))
-    parts.append(_text(4, 12, y_label, "start"))
+            parts.append(shapes.text(px(tick), bottom + 17, label, "middle"))
+    parts.append(shapes.line("axis", LEFT, bottom, right, bottom))
+    parts.append(shapes.text((LEFT + right) / 2, height - 5, x_label, "middle"))
+    parts.append(shapes.text(4, 12, y_label, "start"))
     if mark_x is not None:
-        parts.append(_line("dashed", px(mark_x), TOP + 12, px(mark_x), bottom))
+        parts.append(shapes.line("dashed", px(mark_x), TOP + 12, px(mark_x), bottom))
     if level is not None:
-        parts.append(_line("dashed", LEFT, py(level), right, py(level)))
-    for place, line in enumerate(lines):
-        parts.append(_polyline([(px(x), py(y)) for x, y in line], place % COLOURED + 1, points))
+        parts.append(shapes.line("dashed", LEFT, py(level), right, py(level)))
+    for place, (one, line) in enumerate(zip(series, lines, strict=True)):
+        drawn = [(px(x), py(y)) for x, y in line]
+        colour = one.colour or place % COLOURED + 1
+        parts.append(shapes.polyline(drawn, colour, points, one.joined))
     if named:
         names, deep = _names([line.name for line in series], width, height)
         parts, height = parts + names, height + deep
-    return _svg(width, height, parts, f"{y_label} over {x_label}")
+    return shapes.drawing(width, height, parts, f"{y_label} over {x_label}")
 
 
 def bar_chart(names: Sequence[str], values: Sequence[float | None], label: str) -> str:
@@ -114,16 +125,16 @@ def bar_chart(names: Sequence[str], values: Sequence[float | None], label: str) 
     parts = []
     for tick in (0, 0.25, 0.5, 0.75, 1):
         x = margin + tick * 400
-        parts.append(_line("grid", x, 8, x, height - 30))
-        parts.append(_text(x, height - 14, f"{tick:g}", "middle"))
+        parts.append(shapes.line("grid", x, 8, x, height - 30))
+        parts.append(shapes.text(x, height - 14, f"{tick:g}", "middle"))
     for row, (name, value) in enumerate(zip(names, values, strict=True)):
         y = 12 + 22 * row
-        parts.append(_text(margin - 8, y + 11, name, "end", "name"))
+        parts.append(shapes.text(margin - 8, y + 11, name, "end", "name"))
         shown = "–" if value is None else f"{value:.3f}"
         end = 400 * (value or 0)
         parts.append(f'<rect class="c1" x="{margin}" y="{y}" width="{end:.1f}" height="14"/>')
-        parts.append(_text(margin + end + 6, y + 11, shown, "start"))
-    return _svg(width, height, parts, label, fixed=True)
+        parts.append(shapes.text(margin + end + 6, y + 11, shown, "start"))
+    return shapes.drawing(width, height, parts, label, fixed=True)
 
 
 def heat_map(
@@ -145,7 +156,7 @@ def heat_map(
     left, top = longest + 26, (longest if slanted else 22) + 24
     width, height = left + size * cell + 8, top + size * cell + 8
     parts = [
-        _text(left + size * cell / 2, 14, column_title, "middle"),
+        shapes.text(left + size * cell / 2, 14, column_title, "middle"),
         f'<text text-anchor="middle" transform="translate(13 {top + size * cell / 2:.0f}) '
         f'rotate(-90)">{escape(row_title)}</text>',
         f'<rect class="frame" x="{left}" y="{top}" width="{size * cell}" height="{size * cell}"/>',
@@ -153,19 +164,19 @@ def heat_map(
     for row, (name, line) in enumerate(zip(names, counts, strict=True)):
         y, total = top + row * cell, sum(line)
         if cell >= 10:
-            parts.append(_text(left - 8, y + cell / 2 + 4, name, "end", "name"))
+            parts.append(shapes.text(left - 8, y + cell / 2 + 4, name, "end", "name"))
             parts.append(_column_name(left + (row + 0.5) * cell, top - 8, name, slanted))
         for column, count in enumerate(line):
             if count or numbered:
                 share = count / total if total else 0.0
                 title = f"{name} taken for {names[column]}: {count} of {total}"
                 parts += _cell(left + column * cell, y, cell, count, share, title, numbered)
-    return _svg(width, height, parts, f"{row_title} by {column_title}", fixed=True)
+    return shapes.drawing(width, height, parts, f"{row_title} by {column_title}", fixed=True)
 
 
 def ticks(low: float, high: float, count: int = 5, whole: bool = False) -> list[float]:
     """Round numbers that cover low … high in about `count` steps."""
-    low, high = _spread(low, high)
+    low, high = shapes.spread(low, high)
     raw = (high - low) / count
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(f * power for f in (1, 2, 2.5, 5, 10) if f * power >= raw * (1 - 1e-9))
@@ -188,16 +199,16 @@ def _cell(
         kind = "on" if share > 0.5 else "name"
         middle = x + size / 2
         if size >= 44:
-            parts.append(_text(middle, y + size / 2, f"{count}", "middle", f"strong {kind}"))
-            parts.append(_text(middle, y + size / 2 + 15, f"{share:.0%}", "middle", kind))
+            parts.append(shapes.text(middle, y + size / 2, f"{count}", "middle", f"strong {kind}"))
+            parts.append(shapes.text(middle, y + size / 2 + 15, f"{share:.0%}", "middle", kind))
         else:
-            parts.append(_text(middle, y + size / 2 + 4, f"{count}", "middle", kind))
+            parts.append(shapes.text(middle, y + size / 2 + 4, f"{count}", "middle", kind))
     return parts
 
 
 def _column_name(x: float, y: float, name: str, slanted: bool) -> str:
     if not slanted:
-        return _text(x, y, name, "middle", "name")
+        return shapes.text(x, y, name, "middle", "name")
     place = f"translate({x + 4:.1f} {y:.1f}) rotate(-90)"
     return f'<text class="name" transform="{place}">{escape(name)}</text>'
 
@@ -210,42 +221,9 @@ def _names(names: Sequence[str], width: int, top: int) -> tuple[list[str], int]:
         if x + wide > width and x > LEFT:
             x, y = LEFT, y + 20
         parts.append(f'<circle class="c{place % COLOURED + 1}" cx="{x + 5}" cy="{y - 4}" r="5"/>')
-        parts.append(_text(x + 16, y, name, "start", "name"))
+        parts.append(shapes.text(x + 16, y, name, "start", "name"))
         x += wide + 10
     return parts, y - top + 10
-
-
-def _polyline(points: Sequence[tuple[float, float]], colour: int, dotted: bool = False) -> str:
-    dots = ""
-    if dotted or len(points) == 1:
-        dots = "".join(
-            f'<circle class="c{colour}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in points
-        )
-    if len(points) < 2:
-        return dots
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return f'<polyline class="series c{colour}" points="{path}"/>{dots}'
-
-
-def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
-    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
-
-
-def _text(x: float, y: float, text: str, anchor: str, kind: str = "") -> str:
-    name = f' class="{kind}"' if kind else ""
-    return f'<text{name} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _svg(width: float, height: float, parts: Sequence[str], label: str, fixed: bool = False) -> str:
-    size = f' class="fixed" width="{width:.0f}" height="{height:.0f}"' if fixed else ""
-    return (
-        f'<svg viewBox="0 0 {width:.0f} {height:.0f}"{size} role="img" '
-        f'aria-label="{escape(label)}">{"".join(parts)}</svg>'
-    )
-
-
-def _spread(low: float, high: float) -> tuple[float, float]:
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
 def _finite(point: tuple[float, float]) -> bool:
