@@ -65,7 +65,7 @@ def _loaded(backend: str, run: str) -> backends.ClusterBackend:
         SettingsError: it cannot.
     """
     if backend == "kubeflow":
-        sound, accepted = bool(run.strip()) and "/" not in run, "ids and names, which have no /"
+        sound, accepted = bool(run.strip()) and run.isprintable(), "ids and names of runs"
     else:
         sound, accepted = is_dns_label(run), "at most 63 of a-z, 0-9 and inner dashes"
     if not sound:

@@ -282,6 +282,10 @@ def test_runs_are_known_by_name_in_their_namespace(server: KubeflowServer) -> No
     assert BACKEND.status("night", "team-a").run == run
     server.stories[run] = [account("r", "SUCCEEDED")]
     assert BACKEND.follow("night", "team-a") == 0
+    weekly = BACKEND.submit(request(name="night/2 'ü'", namespace="team-a"))
+    told = command("status", "night/2 'ü'", "--namespace", "team-a")
+    assert told.stdout.startswith(f"{weekly}: pending\n")
+    assert "RUN ' '" in command("status", " ").stderr
     twin = {**server.runs[run], "run_id": str(uuid.uuid4()), "state": "RUNNING"}
     server.runs[twin["run_id"]] = twin
     with pytest.raises(InputError, match="several runs are called 'night'; give an id") as caught:
