@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pipelines.container_rules import Document, Finding, check_environment, check_image
-from pipelines.lint import lint_pipeline, rights, sets
+from pipelines.lint import lint_pipeline, rights, security, sets
 from pipelines.lint import prp as prp_rules
 from pipelines.lint.names import check_kubernetes_names, lint_names
 from pipelines.lint.pods import check_pod
 from pipelines.lint.schedules import cron_findings
 from pipelines.lint.secrets import check_annotations
-from pipelines.lint.shapes import check_shapes
+from pipelines.lint.shapes import check_fields, check_lists, check_shapes
 from pipelines.lint.workloads import LONG_RUNNING, Object, objects, selects
 from pipelines.names import (
     KEY_RULE,
@@ -44,7 +44,7 @@ def lint_kubernetes(documents: Sequence[Document], prp: bool = False) -> list[Fi
         prp: also holds pods to the rules of shared GPU clusters.
     """
     sound: list[Object] = []
-    found: list[Finding] = []
+    found: list[Finding] = list(check_lists(documents))
     for one in objects(documents):
         if misshapen := list(_check_shapes(one)):
             found += misshapen  # what follows relies on the shapes
@@ -73,6 +73,8 @@ def _check_shapes(one: Object) -> Iterator[Finding]:
 
 def _check_object(one: Object, prp: bool) -> Iterator[Finding]:
     yield from _check_metadata(one)
+    if one.kind in _LOOKED_INTO:
+        yield from check_fields(one.where, one.kind, one.document)
     if one.kind == "ConfigMap":
         yield from _check_config_map(one)
     elif one.kind == "Secret":
@@ -85,6 +87,8 @@ def _check_object(one: Object, prp: bool) -> Iterator[Finding]:
         yield from _check_version(one)
     elif one.kind == "TrainJob":
         yield from _check_train_job(one)
+    elif one.kind == "NetworkPolicy":
+        yield from security.check_network_policy(one.where, one.spec)
     if one.kind == "CronJob":
         yield from _check_cron_job(one)
     if one.job is not None:

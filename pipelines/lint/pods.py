@@ -54,7 +54,7 @@ def check_pod(
         yield Finding(where, "has no containers", "give it one")
     listed = [
         (f"{field}[{number}]", container)
-        for field in ("initContainers", "containers")
+        for field in ("initContainers", "containers", "ephemeralContainers")
         for number, container in enumerate(spec.get(field) or [])
     ]
     volumes = [*(str(volume.get("name")) for volume in spec.get("volumes") or []), *templates]

@@ -64,3 +64,13 @@ def check_container(where: str, container: Document, pod: Document) -> Iterator[
         if port.get("hostPort"):
             text = "takes a port of the node"
             yield Finding(f"{where.removesuffix('.securityContext')}.ports", text, "use a Service")
+
+
+def check_network_policy(where: str, spec: Document) -> Iterator[Finding]:
+    """Rules that say neither who nor which port: they make the policy one in name only."""
+    for field, side, whom in (("ingress", "from", "everybody"), ("egress", "to", "everywhere")):
+        for number, rule in enumerate(spec.get(field) or []):
+            if not rule.get(side) and not rule.get("ports"):
+                mend = f"name {side!r} or ports, or leave the rule out to allow none"
+                text = f"allows everything, {side} {whom}"
+                yield Finding(f"{where}: {field}[{number}]", text, mend, "warning")

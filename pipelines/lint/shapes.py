@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipelines.container_rules import Finding
+from components.core.settings import closest
+from pipelines.container_rules import Document, Finding
+from pipelines.lint.workloads import is_list
 
 _MAPPINGS = {
     "affinity", "annotations", "capabilities", "configMap", "emptyDir", "exec", "grpc", "httpGet",
@@ -19,7 +21,8 @@ _MAPPINGS = {
     "trainer", "valueFrom",
 }  # fmt: skip
 _LISTS = {
-    "containers", "env", "initContainers", "matchExpressions", "nodeSelectorTerms", "ports",
+    "containers", "egress", "env", "ephemeralContainers", "ingress", "initContainers",
+    "matchExpressions", "nodeSelectorTerms", "ports",
     "preferredDuringSchedulingIgnoredDuringExecution", "rules", "subjects", "tolerations",
     "volumeClaimTemplates", "volumeMounts", "volumes",
 }  # fmt: skip
@@ -29,6 +32,39 @@ _TEXTS = {
     "verbs",
 }  # fmt: skip
 """Lists of texts or numbers."""
+
+
+_OWN_FIELDS = {
+    "ConfigMap": ("data", "binaryData", "immutable"),
+    "Secret": ("data", "stringData", "immutable", "type"),
+    **dict.fromkeys(("Role", "ClusterRole"), ("rules", "aggregationRule")),
+    **dict.fromkeys(("RoleBinding", "ClusterRoleBinding"), ("roleRef", "subjects")),
+}
+"""Of kinds that have neither spec nor status."""
+
+
+def check_fields(where: str, kind: str, document: Document) -> Iterator[Finding]:
+    """Fields that objects of a kind have not, such as a misspelt one."""
+    known = ("apiVersion", "kind", "metadata", *_OWN_FIELDS.get(kind, ("spec", "status")))
+    for name in document:
+        if name not in known:
+            text = f"unknown field {name!r}{closest(str(name), known)}"
+            yield Finding(where, text, f"use {', '.join(known)}")
+
+
+def check_lists(documents: object) -> Iterator[Finding]:
+    """Items of Lists that are no objects."""
+    for one in documents if isinstance(documents, list | tuple) else ():
+        if not is_list(one):
+            continue
+        where, items = str(one["kind"]), one["items"]
+        if not isinstance(items, list):
+            yield Finding(f"{where}: items", "is no list", "write a list of objects")
+            continue
+        for number, item in enumerate(items):
+            if not isinstance(item, dict) or not item:
+                yield Finding(f"{where}: items[{number}]", "is no object", "write one, or none")
+        yield from check_lists(items)
 
 
 def check_shapes(

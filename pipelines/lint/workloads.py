@@ -93,10 +93,16 @@ def objects(documents: Iterable[Document]) -> Iterator[Object]:
     for document in documents if isinstance(documents, list | tuple) else ():
         if not isinstance(document, dict):
             continue
-        if str(document.get("kind", "")).endswith("List") and "items" in document:
+        if is_list(document):
             yield from objects(document["items"])
         elif document:
             yield Object(document)
+
+
+def is_list(document: Any) -> bool:
+    """Whether a document holds others, as `kubectl get -o yaml` writes them."""
+    listed = isinstance(document, dict) and "items" in document
+    return listed and str(document.get("kind", "")).endswith("List")
 
 
 def selects(selector: Document, labels: Document) -> bool:

@@ -70,6 +70,7 @@ def test_warnings_alone_are_no_failure() -> None:
         "metadata": {"name": "x"}, "roleRef": {"kind": "Role", "name": "y"},
     }  # fmt: skip
     role = {**binding, "kind": "Role", "rules": []}
+    del role["roleRef"]
     done = lint("-", text=yaml.safe_dump_all([claim, binding, role]))
     assert done.exit_code == 0
     assert "warning: stdin: RoleBinding/x: roleRef: no Role 'y' in these documents" in done.output

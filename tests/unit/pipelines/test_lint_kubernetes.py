@@ -273,6 +273,20 @@ FAULTS: dict[str, tuple[Damage, str]] = {
         "Deployment/server: no NetworkPolicy"),
     "network policy elsewhere": (
         put("NetworkPolicy", "metadata/namespace", "other"), "no NetworkPolicy selects its pods"),
+    "network policy for nothing": (
+        put("NetworkPolicy", "spec/ingress", [{}]), "ingress[0]: allows everything, from everyb"),
+    "network policy to everywhere": (
+        put("NetworkPolicy", "spec/egress", [{"to": []}]), "egress[0]: allows everything, to"),
+    "ephemeral container": (
+        pod("ephemeralContainers", [{"name": "e", "image": "r/i:1"}]),
+        "ephemeralContainers[0].securityContext"),
+    "unknown field": (
+        put("Deployment", "specs", {}), "unknown field 'specs'; did you mean 'spec'"),
+    "unknown field of a Secret": (put("Secret", "spec", {}), "Secret/service: unknown field 'spec"),
+    "item of a List": (
+        lambda documents: documents.update(
+            List={"apiVersion": "v1", "kind": "List", "items": [documents["Role"], "x", {}]}),
+        "List: items[1]: is no object"),
     "claim": (pod("volumes/0/persistentVolumeClaim/claimName", "dat"), "no PersistentVolumeClaim"),
     "config map": (pod("volumes/2/configMap/name", "setting"), "no ConfigMap 'setting'"),
     "account": (pod("serviceAccountName", "serve"), "no ServiceAccount 'serve'"),
