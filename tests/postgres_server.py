@@ -115,7 +115,7 @@ def running_postgres(durable: bool = False) -> Iterator[str]:
                 os.chown(path, NOBODY, NOBODY)
         process = _start(found, folder, port, durable, identity)
         try:
-            url = f"postgresql://trainyard:{password}@127.0.0.1:{port}/postgres"
+            url = f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
             _wait_until_ready(url, process, folder / "log")
             yield url
         finally:
@@ -132,7 +132,7 @@ def _start(
     data, log = folder / "data", folder / "log"
     make = [
         found.programs / "initdb", "--no-sync", "--no-locale", "--encoding=UTF8",
-        "--auth=scram-sha-256", "--username=trainyard", f"--pwfile={folder / 'password'}",
+        "--auth=scram-sha-256", "--username=postgres", f"--pwfile={folder / 'password'}",
         "--pgdata", data,
     ]  # fmt: skip
     with open(log, "wb") as output:
