@@ -111,19 +111,26 @@ def history(study: Study) -> str:
 
 
 def importances(study: Study, optuna_study: optuna.Study) -> str:
-    """How much each setting decides whether a trial is among the best.
+    """How much of the difference between complete trials each setting explains.
 
-    PED-ANOVA (https://arxiv.org/abs/2304.10255), as Optuna computes it.
+    fANOVA (Hutter, Hoos and Leyton-Brown, ICML 2014), as Optuna computes it. Values far worse than
+    most count as the worst of the others, which they would outweigh.
     """
-    from optuna.importance import get_param_importances
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-    if len({trial.value for trial in study.trials if trial.state == "complete"}) < 2:
+    kept = [trial.value for trial in drawn(study) if trial.value is not None]
+    if len(set(kept)) < 2:
         return ""
+    low, high = min(kept), max(kept)
     try:
-        found = get_param_importances(optuna_study)
-    except (ValueError, RuntimeError):  # too few distinct values of some setting
+        found = get_param_importances(
+            optuna_study,
+            evaluator=FanovaImportanceEvaluator(seed=0),
+            target=lambda trial: min(max(trial.value or 0.0, low), high),
+        )
+    except (ValueError, RuntimeError):  # all trials have the same settings
         return ""
-    known = {name: value for name, value in found.items() if math.isfinite(value)}
+    known = {name: float(value) for name, value in found.items() if math.isfinite(value)}
     if len(known) < 2 or not any(known.values()):
         return ""
     return bar_chart([*known], [*known.values()], "importance of settings")
@@ -187,7 +194,8 @@ def intermediate(study: Study) -> str:
     figures = [value for trial in trials for value in trial.intermediate.values()]
     near = _near(figures, study.direction)
     lines = []
-    for trial in sorted(trials, key=lambda trial: (trial.number == study.best, trial.number)):
+    order = {"complete": 0, "failed": 1, "pruned": 2}
+    for trial in sorted(trials, key=lambda t: (t.number == study.best, order[t.state])):
         x = [epoch for epoch in sorted(trial.intermediate) if trial.intermediate[epoch] in near]
         y = [trial.intermediate[epoch] for epoch in x]
         colour = 3 if trial.number == study.best else 1 if trial.state == "complete" else 2

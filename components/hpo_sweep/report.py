@@ -204,8 +204,8 @@ def charts(study: Study, optuna_study: optuna.Study) -> list[str]:
             {},
             "This needs two settings or more that were tried at several values, and complete "
             "trials that differ.",
-            "Share of each setting in what sets the best tenth of the trials apart from all "
-            "(PED-ANOVA); it says nothing about values outside of the ranges.",
+            "Share of each setting in how much the complete trials differ (fANOVA); it says "
+            "nothing about values outside of the ranges.",
         ),
         _section(
             "Settings together",
