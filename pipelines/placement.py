@@ -27,6 +27,8 @@ WEBHOOK_SECRET = "trainyard-webhook"
 KUBEFLOW_SECRET = "trainyard-kubeflow"
 """Secrets by service; their keys are the environment variables that the code reads."""
 
+OPTUNA_VARIABLE = "TRAINYARD_OPTUNA_STORAGE"
+
 QUEUE_LABEL = placement_rules.QUEUE_LABEL
 
 GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
@@ -149,6 +151,16 @@ PLACEMENTS = {
     "check_changes": Placement(cpu="1", memory="2Gi", s3=True, cached=False),
     "split_clips": Placement(cpu="1", memory="2Gi"),
     "frame_extraction": Placement(cpu="8", memory="8Gi"),
+    "hpo_sweep": Placement(
+        cpu="8",
+        memory="32Gi",
+        gpus=1,
+        shared_memory="8Gi",
+        secrets=(
+            SecretVariables(POSTGRES_SECRET, {OPTUNA_VARIABLE: OPTUNA_VARIABLE}, optional=True),
+        ),
+        cached=False,
+    ),
     "train_video": Placement(cpu="8", memory="32Gi", gpus=1, shared_memory="8Gi"),
     "evaluate_clips": Placement(cpu="8", memory="16Gi", shared_memory="4Gi"),
     "triton_publish": Placement(cpu="2", memory="8Gi", s3=True, cached=False),
@@ -165,7 +177,8 @@ _ON_PRP: dict[str, dict[str, Any]] = {
         "gpus": 4,
         "shared_memory": "16Gi",
         "deadline": 96 * HOUR,
-    }
+    },
+    "hpo_sweep": {"ephemeral_storage": "40Gi", "deadline": 96 * HOUR},
 }
 
 PRP_PLACEMENTS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from components.core.settings import (
     closest,
     is_runtime,
     parse_assignments,
+    problems,
     read_file,
 )
 from components.core.stage import S, Stage, reported_failure
@@ -32,6 +34,9 @@ def main(stage: Stage[S], arguments: Sequence[str] | None = None) -> int:
     if unknown:
         parser.error(_unknown(stage, unknown))
     given = vars(known)
+    if given["describe"]:
+        print(json.dumps(description(stage, json.load(sys.stdin))))
+        return 0
     report = Reporter(stage.name)
     watch_runner()
     with reported_failure(report):
@@ -39,8 +44,8 @@ def main(stage: Stage[S], arguments: Sequence[str] | None = None) -> int:
         if missing := _missing_paths(stage, given):
             raise SettingsError(missing, "the command line")
         if given["dry_run"]:
-            if problems := stage.check(settings):
-                raise ProblemsError(problems, stage.name)
+            if found := stage.check(settings):
+                raise ProblemsError(found, stage.name)
             print(settings.model_dump_json(indent=2))
             return 0
         inputs = {name: Path(given[name]) for name in stage.inputs}
@@ -74,6 +79,8 @@ def make_parser(stage: Stage[Any]) -> argparse.ArgumentParser:
         "--state-dir", help="where work is kept for resuming ($TRAINYARD_STATE_DIR)"
     )
     parser.add_argument("--dry-run", action="store_true", help="check everything, do nothing")
+    text = "print this stage as JSON, for programs; stdin is a JSON list of settings to check"
+    parser.add_argument("--describe", action="store_true", help=text)
     places = parser.add_argument_group("inputs and outputs")
     for name, text in stage.inputs.items():
         places.add_argument(_option(name), dest=name, metavar="DIR", help=f"input: {text}")
@@ -88,6 +95,26 @@ def make_parser(stage: Stage[Any]) -> argparse.ArgumentParser:
     return parser
 
 
+def description(stage: Stage[Any], candidates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The stage for a program that cannot import it, and what is wrong with some settings.
+
+    Returns:
+        `inputs` and `outputs`: their names; `settings`: each as JSON schema, with its default;
+        for each candidate `problems`, a list, and `values`, what was given in its proper type.
+    """
+    found = [problems(stage.settings, candidate) for candidate in candidates]
+    return {
+        "inputs": list(stage.inputs),
+        "outputs": list(stage.outputs),
+        "settings": stage.settings.model_json_schema()["properties"],
+        "problems": found,
+        "values": [
+            {} if wrong else build(stage.settings, given).model_dump(mode="json", include={*given})
+            for given, wrong in zip(candidates, found, strict=True)
+        ],
+    }
+
+
 def text_fields(settings: type[Settings]) -> set[str]:
     """Names of the settings whose command-line value is taken literally."""
     return {name for name, field in settings.model_fields.items() if field.annotation is str}
@@ -100,7 +127,7 @@ def _option(name: str) -> str:
 def _unknown(stage: Stage[Any], arguments: Sequence[str]) -> str:
     """What to write instead of arguments that the parser does not know."""
     names = {*stage.inputs, *stage.outputs, *stage.settings.model_fields, "file", "state_dir"}
-    options = [*map(_option, names), "--version", "--dry-run", "--help"]
+    options = [*map(_option, names), "--version", "--dry-run", "--describe", "--help"]
     lines = []
     after_option = False
     for argument in arguments:

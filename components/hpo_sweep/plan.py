@@ -1,0 +1,214 @@
+"""What a sweep will do, checked against the trainer before anything is trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from components.core.errors import SettingsError, TrainyardError
+from components.core.settings import closest, parse_assignments, restore_integers
+from components.hpo_sweep.space import Dimension, parse
+from components.hpo_sweep.stage import SweepSettings
+from components.hpo_sweep.trainer import Description, Trainer
+
+Direction = Literal["maximize", "minimize"]
+
+_SMALL_IS_GOOD = ("loss", "error", "lpips", "mse", "mae", "rmse")
+
+GRID_LIMIT = 100_000
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """A sweep whose settings, trainer and space fit together."""
+
+    settings: SweepSettings
+    trainer: Trainer
+    told: Description
+    base: dict[str, Any]
+    """Settings of the trainer, as given."""
+    dimensions: list[Dimension]
+    initial: list[dict[str, Any]]
+    """Searched settings of the trials that come first."""
+    monitor: str
+    direction: Direction
+
+    @classmethod
+    def of(cls, settings: SweepSettings) -> tuple[SweepPlan | None, list[TrainyardError]]:
+        """The plan, or None and everything that is wrong."""
+        trainer = Trainer(settings.trainer)
+        try:
+            told = trainer.describe()
+        except TrainyardError as error:
+            return None, [error]
+        try:
+            base = _given(settings.settings, told.settings)
+        except SettingsError as error:
+            return None, [error]
+        dimensions, problems = parse(restore_integers(settings.search_space), told.settings)
+        initial = [restore_integers(trial) for trial in settings.initial_trials]
+        problems += _initial_problems(initial, dimensions) if not problems else []
+        asked = _candidates(base, dimensions, initial)
+        answers = trainer.describe([candidate for _, candidate in asked])
+        problems += _trainer_problems([where for where, _ in asked], answers.problems)
+        base = answers.values[0]
+        problems += _sweep_problems(settings, base, told, dimensions)
+        if problems:
+            unique = list(dict.fromkeys(problems))
+            return None, [SettingsError([text], "the sweep") for text in unique]
+        first = {d.name: base.get(d.name, told.default(d.name)) for d in dimensions}
+        if settings.try_defaults and dimensions and all(d.holds(first[d.name]) for d in dimensions):
+            initial = [first, *(trial for trial in initial if trial != first)]
+        monitor = settings.monitor or base.get("monitor") or told.default("monitor")
+        made = cls(
+            settings,
+            trainer,
+            told,
+            base,
+            dimensions,
+            initial,
+            monitor,
+            _direction(settings, monitor),
+        )
+        return made, []
+
+    @property
+    def epochs(self) -> int:
+        """Of one trial; 0 where the trainer has none."""
+        own = self.base.get("epochs") or self.told.default("epochs") or 0
+        return self.settings.sweep_epochs or int(own)
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """What the study searches, and how; not how long, nor who works on it."""
+        runtime = {name for name, field in self.told.settings.items() if field.get("runtime")}
+        free = {"n_trials", "sweep_minutes", "worker", "study_name", "heartbeat_seconds"}
+        own = self.settings.model_dump(mode="json", exclude=free)
+        base = {name: value for name, value in self.base.items() if name not in runtime}
+        space = {d.name: d.describe() for d in self.dimensions}
+        return {**own, "settings": base, "search_space": space, "monitor": self.monitor}
+
+    def trainer_inputs(self, inputs: Mapping[str, Path]) -> dict[str, Path]:
+        """The stage's inputs as the trainer names them: what is not `split` is its data."""
+        return {name: inputs["split" if name == "split" else "data"] for name in self.told.inputs}
+
+    def training(self, searched: Mapping[str, Any], repeat: int) -> dict[str, Any]:
+        """Settings of one training of a trial."""
+        made = {**self.base, **searched}
+        if self.settings.sweep_epochs:
+            made["epochs"] = self.settings.sweep_epochs
+        if "seed" in self.told.settings:
+            made["seed"] = int(self.base.get("seed", self.settings.seed)) + repeat
+        return made
+
+
+def _direction(settings: SweepSettings, monitor: str) -> Direction:
+    if settings.direction:
+        return settings.direction
+    return "minimize" if monitor.rpartition("_")[2] in _SMALL_IS_GOOD else "maximize"
+
+
+def _initial_problems(
+    initial: Sequence[Mapping[str, Any]], dimensions: Sequence[Dimension]
+) -> list[str]:
+    by_name = {dimension.name: dimension for dimension in dimensions}
+    found = []
+    for number, trial in enumerate(initial):
+        for name, value in trial.items():
+            where = f"initial_trials[{number}].{name}"
+            if name not in by_name:
+                hint = closest(name, by_name)
+                found.append(f"{where}: it is not searched{hint}; add it to search_space")
+            elif not by_name[name].holds(value):
+                found.append(
+                    f"{where}: {value!r} is not in its search space {by_name[name].describe()}"
+                )
+    return found
+
+
+def _given(text: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a trainer from a JSON mapping or lines of `name=value`.
+
+    Raises:
+        SettingsError: it is neither.
+    """
+    if text.lstrip().startswith("{"):
+        try:
+            found = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise SettingsError([f"settings: no JSON mapping ({error})"], "the sweep") from None
+        return dict(found)
+    texts = [name for name, field in fields.items() if field.get("type") == "string"]
+    return parse_assignments([line for line in text.splitlines() if line.strip()], texts)
+
+
+def _candidates(
+    base: dict[str, Any],
+    dimensions: Sequence[Dimension],
+    initial: Sequence[Mapping[str, Any]],
+) -> list[tuple[str, dict[str, Any]]]:
+    """What the trainer has to accept: the settings, the ends of each range, and first trials."""
+    ends = [(d.name, end) for d in dimensions for end in d.ends()]
+    return [
+        ("settings", base),
+        *((f"search_space.{name}", {**base, name: end}) for name, end in ends),
+        *((f"initial_trials[{n}]", {**base, **trial}) for n, trial in enumerate(initial)),
+    ]
+
+
+def _trainer_problems(places: Sequence[str], told: Sequence[Sequence[str]]) -> list[str]:
+    general = set(told[0])
+    return [
+        f"{where}: {problem}"
+        for where, problems in zip(places, told, strict=True)
+        for problem in problems
+        if where == "settings" or problem not in general
+    ]
+
+
+def _sweep_problems(
+    settings: SweepSettings,
+    base: Mapping[str, Any],
+    told: Description,
+    dimensions: Sequence[Dimension],
+) -> list[str]:
+    found = []
+    if settings.n_trials and not settings.search_space:
+        found.append(
+            f"search_space: it is empty, so {settings.n_trials} trials would be the same; name "
+            "settings to search, such as {learning_rate: {low: 1e-4, high: 1e-1, log: true}}"
+        )
+    if not (settings.monitor or base.get("monitor") or told.default("monitor")):
+        found.append("monitor: this trainer has none of its own; name a validation figure")
+    if (settings.monitor or "").startswith("train_"):
+        found.append(
+            f"monitor: {settings.monitor} is what training makes good on the clips it sees; name a "
+            "validation figure such as val_loss"
+        )
+    if settings.sweep_epochs and "epochs" not in told.settings:
+        found.append("sweep_epochs: this trainer has no epochs; leave it out")
+    if settings.sweep_epochs and any(d.name == "epochs" for d in dimensions):
+        found.append("sweep_epochs: epochs are searched as well; choose one of them")
+    if settings.repeats > 1 and "seed" not in told.settings:
+        found.append("repeats: this trainer has no seed, so all would be the same; use 1")
+    if settings.sampler == "grid":
+        endless = [d.name for d in dimensions if not d.grid()]
+        if endless:
+            found.append(
+                f"sampler grid: {', '.join(endless)} can have any value; give a step or choices"
+            )
+        elif len(dimensions) and _size(dimensions) > GRID_LIMIT:
+            found.append(f"sampler grid: it has more than {GRID_LIMIT} points; give fewer values")
+    if settings.sampler == "cmaes" and dimensions and all(d.choices for d in dimensions):
+        found.append("sampler cmaes: it cannot choose among values; use tpe")
+    return found
+
+
+def _size(dimensions: Sequence[Dimension]) -> int:
+    size = 1
+    for dimension in dimensions:
+        size *= len(dimension.grid())
+    return size

@@ -1,0 +1,1 @@
+"""Trainers that only tests use: quick, and right about what they learn."""
