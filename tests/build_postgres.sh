@@ -42,10 +42,10 @@ echo "Fetching PostgreSQL (25 MB, once)"
 # One unreachable source of several is no reason to stop, nor is a hook that needs root.
 apt update 2>"$build/update.log" || true
 # Everything a bare system would need, without what runs no server: the C library (the machine's
-# own must serve its own loader), LLVM (compiles long queries) and Perl (Debian's wrappers).
+# own must serve its own loader), LLVM with z3 (compile long queries) and Perl (Debian's wrappers).
 wanted=$(apt install --simulate --no-install-recommends postgresql | awk '
     $1 == "Inst" && $2 ~ /^(lib|postgresql-[0-9]|postgresql-client-[0-9])/ &&
-    $2 !~ /^lib(c6|c-bin|c-l10n|gcc-s1|llvm|perl|pam-modules)|-perl$/ { print $2 }')
+    $2 !~ /^lib(c6|c-bin|c-l10n|gcc-s1|llvm|z3|perl|pam-modules)|-perl$/ { print $2 }')
 if [ -z "$wanted" ]; then
     cat "$build/update.log" >&2
     fail "apt-get finds no package postgresql"
