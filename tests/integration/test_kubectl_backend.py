@@ -228,13 +228,14 @@ def test_documents_of_any_size_are_applied_from_files(space: Space, tmp_path: Pa
 
 def test_misspelt_fields_are_told_at_once(space: Space, tmp_path: Path) -> None:
     file = tmp_path / "typo.yaml"
-    typo = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "dta": {"a": "b"}}
+    spec = {"ports": [{"port": 80}], "selektor": {"app": "x"}}
+    typo = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "c"}, "spec": spec}
     file.write_text(yaml.safe_dump(typo))
     began = time.monotonic()
     told = space.trainyard("apply", "-f", file)
     assert time.monotonic() - began < 5
     assert told.code == 2
-    assert "dta: field not declared in schema" in told.err
+    assert "selektor: field not declared in schema" in told.err
     assert "check the spelling" in told.err
 
 

@@ -89,7 +89,7 @@ def undisturbed(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run.out
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+def wait_until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 60
     while not condition():
         assert process.poll() is None, "it ended too early"
@@ -149,7 +149,8 @@ def test_killed_workers_cost_nothing(run: Run, undisturbed: Path) -> None:
     killed: set[int] = set()
     for count in (1, 4):
         wait_until(lambda count=count: len(run.shards()) >= count, process)
-        victim = workers_of(process)[0]
+        wait_until(lambda: set(workers_of(process)) - killed, process)  # dead ones may be listed
+        victim = (set(workers_of(process)) - killed).pop()
         os.kill(victim, signal.SIGKILL)
         killed.add(victim)
     assert process.wait(60) == 0, run.log()
