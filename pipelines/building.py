@@ -17,6 +17,7 @@ from typing import Any, Literal
 from kfp import dsl, kubernetes
 
 from components.core.images import IMAGES, image
+from components.core.stage import Stage
 from pipelines import catalog
 from pipelines.node_groups import lead_task
 from pipelines.placement import PLACEMENTS, Placement, place
@@ -157,6 +158,19 @@ def step(stage: str, task: Any, chosen: Mapping[str, Any]) -> Any:
         reference = image_reference(task.container_spec.image, options)
         return place(task, lead_task(stage, placement, reference))
     return place(task, placement, chosen if _follows_form(stage, placement, options) else None)
+
+
+def as_text(stage: Stage[Any], given: Mapping[str, Any]) -> str:
+    """The settings of a stage as lines of name=value, for a task that starts the stage itself.
+
+    Kubeflow puts the values of parameters into the text as they are, so they must hold nothing
+    that JSON escapes: `plan` refuses those, and stages that train have no lists of texts.
+
+    Args:
+        stage: the stage.
+        given: the pipeline's parameters by name.
+    """
+    return "\n".join(f"{name}={given[name]}" for name in stage.settings.model_fields)
 
 
 def image_reference(imported: str, options: BuildOptions) -> str:

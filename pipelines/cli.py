@@ -281,7 +281,7 @@ def completion(shell: str) -> None:
 def _steps(described: Any) -> Iterator[str]:
     """The stages in order, with what decides whether those that follow run."""
     known: tuple[Any, ...] = ()
-    for step in described.steps:
+    for step in described.unrolled({}).steps:
         new = [condition for condition in step.conditions if condition not in known]
         known = step.conditions
         when = [f"(if {c.task.replace('-', '_')} says {c.value}) " for c in new]

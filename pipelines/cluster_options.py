@@ -148,6 +148,7 @@ def _refuse(options: Mapping[str, Any], backends: str) -> None:
 
 def _placements(options: Mapping[str, Any], jobs: bool) -> tuple[dict[str, Placement], list[str]]:
     """Placements by stage, from their defaults, a file and options; and what is wrong."""
+    from pipelines.node_groups import can_be_distributed
     from pipelines.placement import PLACEMENTS, PRP_PLACEMENTS
     from pipelines.placement_changes import read_sound_placements
     from pipelines.placement_rules import namespace_problem, task_problems
@@ -157,9 +158,11 @@ def _placements(options: Mapping[str, Any], jobs: bool) -> tuple[dict[str, Place
     if file := options.get("placement"):
         placements, problems = read_sound_placements(file, placements)
         found += [f"{file}: {problem}" for problem in problems]
-    anywhere = {key: value for key, value in options.items() if key not in _GPU_OPTIONS}
     for stage, placement in placements.items():
-        placements[stage], problems = placed(placement, options if placement.gpus else anywhere)
+        alone = set() if can_be_distributed(stage) else {"nodes"}
+        unfit = alone if placement.gpus else set(_GPU_OPTIONS)
+        fit = {key: value for key, value in options.items() if key not in unfit}
+        placements[stage], problems = placed(placement, fit)
         found += problems if jobs else [*problems, *task_problems(placements[stage])]
     if problem := namespace_problem(options["namespace"]):
         found.append(f"--namespace: {problem}")
@@ -242,8 +245,8 @@ def _contradictions(options: Mapping[str, Any], values: Mapping[str, Any]) -> li
 def _chosen_gpus(values: Mapping[str, Any]) -> dict[str, Any]:
     """The sound ones of GPU_PARAMETERS; the others are told with the rest of the parameters."""
     from components.core.settings import problems
-    from pipelines.placement import GPU_PARAMETERS, GpuChoice
+    from pipelines.placement import GPU_PARAMETERS, ClusterChoice
 
     given = {name: values[name] for name in GPU_PARAMETERS if name in values}
-    sound = {n: value for n, value in given.items() if not problems(GpuChoice, {n: value})}
+    sound = {n: value for n, value in given.items() if not problems(ClusterChoice, {n: value})}
     return {**sound, "gpus": int(sound["gpus"])} if "gpus" in sound else sound

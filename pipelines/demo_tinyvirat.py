@@ -54,7 +54,7 @@ PARAMETERS: dict[str, Any] = {
     "learning_rate": 0.003,
     "schedule": "cosine",
     "flip": True,
-    "flip_pairs": ["moving_left=moving_right"],
+    "flip_pairs": "moving_left=moving_right",
     "val_size": 0.2,
     "keep_every": 2,
 }

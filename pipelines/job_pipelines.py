@@ -15,6 +15,8 @@ from typing import Any
 from components.core.errors import SettingsError
 from components.core.images import image
 from components.core.notify import WEBHOOK_VARIABLE
+from components.core.settings import Settings
+from components.core.stage import Stage
 from components.core.state import digest
 from pipelines.job_places import device_problems, path_problems
 from pipelines.jobs import (
@@ -218,7 +220,7 @@ def step_jobs(
             settings=sound[step.task],
             inputs={name: str(folder.joinpath(*made)) for name, made in step.artifacts.items()},
             outputs={name: str(folder / step.task / name) for name in step.outputs},
-            placement=placements[step.stage.name],
+            placement=_placement(placements[step.stage.name], step.stage, sound[step.task]),
             state_dir=state_dir or str(PurePosixPath(root, "state")),
             name=dns_label(f"{run}-{step.task}"),
             run=run,
@@ -227,6 +229,14 @@ def step_jobs(
         for step in described.steps
         if step.task in sound
     }
+
+
+def _placement(placement: Placement, stage: Stage[Any], settings: Settings) -> Placement:
+    """What the step asks for with these settings."""
+    if not stage.idle(settings):
+        return placement
+    small = replace(placement, cpu="1", cpu_limit="", memory="2Gi", memory_limit="")
+    return replace(small, gpus=0, gpu_products=(), shared_memory="")
 
 
 def place_problems(jobs: Mapping[str, StageJob]) -> list[str]:

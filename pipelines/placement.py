@@ -188,10 +188,11 @@ PRP_PLACEMENTS = {
 """The same for Jobs on PRP: bounded in disk and time, and training on four GPUs of one node."""
 
 
-class GpuChoice(Settings):
-    """Pipeline parameters that say where the GPU steps run: whoever fills in the Kubeflow form
-    chooses; for Jobs they are the options of the same names. They are the steps' placement, never
-    their settings; the embedded runner takes what the machine has."""
+class ClusterChoice(Settings):
+    """Pipeline parameters that say where the GPU steps run, and how many search at the same time:
+    whoever fills in the Kubeflow form chooses; for Jobs the first three are the options of the same
+    names. They are the steps' placement, never their settings; the embedded runner takes what the
+    machine has, and searches alone."""
 
     gpus: str = Field(
         "1",
@@ -211,6 +212,13 @@ class GpuChoice(Settings):
         '{"nvidia.com/gpu.product": "NVIDIA-A10"}',
     )
 
+    more_workers: list[int] = Field(
+        [],
+        description="On a cluster: numbers of further workers that search together with the first, "
+        "such as [1, 2, 3], each with the GPUs of a step; they share a volume, or PostgreSQL "
+        "(TRAINYARD_OPTUNA_STORAGE)",
+    )
+
     @field_validator("gpus", mode="before")
     @classmethod
     def _as_text(cls, value: object) -> object:
@@ -223,6 +231,13 @@ class GpuChoice(Settings):
             raise ValueError(problem)
         return value
 
+    @field_validator("more_workers")
+    @classmethod
+    def _are_numbers(cls, values: list[int]) -> list[int]:
+        if len({*values}) < len(values) or not all(1 <= value <= 999 for value in values):
+            raise ValueError("expected different numbers from 1 to 999, such as [1, 2, 3]")
+        return values
+
     @field_validator("node_selector")
     @classmethod
     def _are_labels(cls, value: dict[str, str]) -> dict[str, str]:
@@ -231,7 +246,8 @@ class GpuChoice(Settings):
         return value
 
 
-GPU_PARAMETERS = tuple(GpuChoice.model_fields)
+GPU_PARAMETERS = ("gpus", "gpu_type", "node_selector")
+"""Those of ClusterChoice that place a task."""
 
 
 def place(task: Any, placement: Placement, chosen: Mapping[str, Any] | None = None) -> Any:

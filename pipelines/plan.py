@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -14,7 +16,7 @@ from components.core.errors import ProblemsError, SettingsError, TrainyardError
 from components.core.settings import Settings, build, closest, problems
 from components.core.stage import Stage
 from pipelines import plan_tasks
-from pipelines.placement import GPU_PARAMETERS, GpuChoice
+from pipelines.placement import ClusterChoice
 from pipelines.plan_tasks import Condition
 
 _SHOWN_ONLY = ("system.Metrics", "system.ClassificationMetrics")
@@ -22,6 +24,9 @@ _SHOWN_ONLY = ("system.Metrics", "system.ClassificationMetrics")
 
 REQUIRED_MODULES = {"data": ("av", "minio", "simplejpeg"), "torch": ("torch", "lightning", "onnx")}
 """Image (and extra) → modules that show whether it is installed here."""
+
+_PARAMETER = re.compile(r"\{\{(\w+)\}\}")
+"""Stands for a parameter in the texts of a step."""
 
 RUN_DEFAULTS = {"repository": "model_repository"}
 """Parameters that, unset, get a place inside the run's folder."""
@@ -39,6 +44,10 @@ class Step:
     """Setting name → the pipeline parameter it takes its value from."""
     constants: Mapping[str, Any]
     """Setting name → value fixed by the pipeline."""
+    texts: Mapping[str, str]
+    """Setting name → a text in which `{{parameter}}` stands for the value of a parameter."""
+    items: Mapping[str, str]
+    """Setting name → the list parameter whose items it takes, in one run of the step for each."""
     artifacts: Mapping[str, tuple[str, str]]
     """Input name → the task and the output of it that it takes."""
     outputs: tuple[str, ...]
@@ -83,8 +92,22 @@ class Plan:
         for step in self.steps:
             settings = build(step.stage.settings, self._settings(step, values))
             values |= {p: getattr(settings, name) for name, p in step.parameters.items()}
-        values |= vars(build(GpuChoice, self._gpu_choice(values)))
+        values |= vars(build(ClusterChoice, self._cluster_choice(values)))
         return {name: values[name] for name in self.parameters}
+
+    def unrolled(self, given: Mapping[str, Any]) -> Plan:
+        """The plan in which a step that runs for each item of a list stands once for each.
+
+        Args:
+            given: parameter values; lists of the wrong type are taken for empty.
+        """
+        values = self._filled(given)
+        steps: list[Step] = []
+        for step in self.steps:
+            lists = [values[parameter] for parameter in step.items.values()]
+            rows = zip(*lists, strict=True) if all(type(x) is list for x in lists) else ()
+            steps += [_one_of(step, row) for row in rows] if step.items else [step]
+        return replace(self, steps=tuple(steps))
 
     def problems(self, given: Mapping[str, Any]) -> list[str]:
         """What `resolve` would refuse; empty when the values are fine."""
@@ -98,10 +121,16 @@ class Plan:
             for name, value in given.items()
             if "{{$" in str(value)
         ]
+        found += [
+            f"{name}: the value {value!r} holds a quotation mark, backslash or line break, which "
+            "Kubeflow cannot hand on inside a text; leave it out"
+            for name, value in given.items()
+            if name in self._inside_texts() and {*_written(value)} & {*'"\\\n\r'}
+        ]
         values = self._filled(given)
         for step in self.steps:
             found += problems(step.stage.settings, self._settings(step, values))
-        found += problems(GpuChoice, self._gpu_choice(values))
+        found += problems(ClusterChoice, self._cluster_choice(values))
         return list(dict.fromkeys(found))
 
     def sound_steps(self, given: Mapping[str, Any]) -> dict[str, Settings]:
@@ -142,8 +171,13 @@ class Plan:
         built: Settings = build(step.stage.settings, self._settings(step, values))
         return built
 
-    def _gpu_choice(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: values[name] for name in GPU_PARAMETERS if name in values}
+    def _inside_texts(self) -> set[str]:
+        """Parameters whose values become parts of texts."""
+        texts = [text for step in self.steps for text in step.texts.values()]
+        return {name for text in texts for name in _PARAMETER.findall(text)}
+
+    def _cluster_choice(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: values[name] for name in ClusterChoice.model_fields if name in values}
 
     def _outside(self, settings: Mapping[str, Settings]) -> list[str | TrainyardError]:
         """What the steps of the given tasks would not find."""
@@ -167,7 +201,11 @@ class Plan:
     @staticmethod
     def _settings(step: Step, values: Mapping[str, Any]) -> dict[str, Any]:
         taken = {name: values[p] for name, p in step.parameters.items() if p in values}
-        return {**step.constants, **taken}
+        texts = {
+            name: _PARAMETER.sub(lambda found: _written(values.get(found[1], "")), text)
+            for name, text in step.texts.items()
+        }
+        return {**step.constants, **texts, **taken}
 
 
 def read(pipeline: Any) -> Plan:
@@ -233,6 +271,18 @@ def _step(task: plan_tasks.Task, container: Mapping[str, Any]) -> Step:
     arguments = container["args"]
     stage = load_stage(arguments[arguments.index("--function_to_execute") + 1])
     settings = {n: s for n, s in task.parameters.items() if n in stage.settings.model_fields}
+    fixed = {
+        name: source["runtimeValue"]["constant"]
+        for name, source in settings.items()
+        if "runtimeValue" in source
+    }
+    texts = {
+        name: plan_tasks.PLACEHOLDER.sub(
+            lambda found: f"{{{{{task.parameters[found[1]]['componentInputParameter']}}}}}", value
+        )
+        for name, value in fixed.items()
+        if isinstance(value, str) and plan_tasks.PLACEHOLDER.search(value)
+    }
     written = task.component.get("outputDefinitions", {}).get("artifacts", {})
     return Step(
         task=task.name,
@@ -243,11 +293,9 @@ def _step(task: plan_tasks.Task, container: Mapping[str, Any]) -> Step:
             for name, source in settings.items()
             if "componentInputParameter" in source
         },
-        constants={
-            name: source["runtimeValue"]["constant"]
-            for name, source in settings.items()
-            if "runtimeValue" in source
-        },
+        constants={name: value for name, value in fixed.items() if name not in texts},
+        texts=texts,
+        items={name: source["itemOf"] for name, source in settings.items() if "itemOf" in source},
         artifacts={
             name: (source["producerTask"], source["outputArtifactKey"])
             for name in stage.inputs
@@ -261,6 +309,18 @@ def _step(task: plan_tasks.Task, container: Mapping[str, Any]) -> Step:
         after=task.after,
         conditions=task.conditions,
     )
+
+
+def _one_of(step: Step, row: Sequence[Any]) -> Step:
+    """The run of a step in which its settings take these items."""
+    own = dict(zip(step.items, row, strict=True))
+    task = "-".join([step.task, *(str(item) for item in row)])
+    return replace(step, task=task, constants={**step.constants, **own}, items={})
+
+
+def _written(value: Any) -> str:
+    """A value inside a text, as Kubeflow writes it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _importable(module: str) -> bool:

@@ -2,7 +2,8 @@
 
 Kubeflow compiles a condition or an exit handler to a component of its own, a group: tasks in it
 see the outside only through the group's inputs. Here those are followed back to where they come
-from, so that a reader finds one list of tasks and the pipeline's own parameters.
+from, so that a reader finds one list of tasks and the pipeline's own parameters. A loop is such a
+group too: its tasks run once for each item of a list.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from typing import Any
 
 _CONDITION = re.compile(r"inputs\.parameter_values\['([^']+)'\] == '([^']*)'")
 
+PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
+"""Stands for an input in the texts of a compiled task."""
+
 Source = Mapping[str, Any]
 """Where an input comes from, in the words of the compiled document: `componentInputParameter`,
-`runtimeValue`, `taskOutputParameter` or `taskOutputArtifact`."""
+`runtimeValue`, `taskOutputParameter` or `taskOutputArtifact`; or `itemOf`, a list parameter."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def flattened(spec: Mapping[str, Any]) -> list[Task]:
 
     Raises:
         ValueError: a condition that is more than the comparison of an output with a text, or a
-            group of another kind, such as a loop.
+            loop over anything but a list parameter of the pipeline.
     """
     tasks: dict[str, Task] = {}
     for task in _tasks(spec["root"]["dag"]["tasks"], spec["components"], _Group(outermost=True)):
@@ -94,8 +98,6 @@ def _tasks(
 
 def _entered(name: str, task: Mapping[str, Any], group: _Group, after: tuple[str, ...]) -> _Group:
     """What a task of the group sees, or, where it is a group itself, what its tasks see."""
-    if other := {"parameterIterator", "artifactIterator"} & set(task):
-        raise ValueError(f"{name}: cannot read a pipeline with {', '.join(other)}")
     inputs = task.get("inputs", {})
     parameters = inputs.get("parameters", {})
     if not group.outermost:
@@ -111,6 +113,15 @@ def _entered(name: str, task: Mapping[str, Any], group: _Group, after: tuple[str
         else source
         for key, source in inputs.get("artifacts", {}).items()
     }
+    if "parameterIterator" in task or "artifactIterator" in task:
+        items = task.get("parameterIterator", {"items": {}})
+        source = parameters.get(items["items"].get("inputParameter", ""), {})
+        if "componentInputParameter" not in source:
+            raise ValueError(f"{name}: cannot read a loop over anything but a list parameter")
+        parameters = {
+            **parameters,
+            items["itemInput"]: {"itemOf": source["componentInputParameter"]},
+        }
     own = task.get("triggerPolicy", {}).get("condition", "")
     conditions = (*group.conditions, *([_condition(name, own, parameters)] if own else []))
     return _Group(parameters, artifacts, after, conditions)

@@ -48,7 +48,7 @@ def main(stage: Stage[S], arguments: Sequence[str] | None = None) -> int:
                 raise ProblemsError(found, stage.name)
             print(settings.model_dump_json(indent=2))
             return 0
-        inputs = {name: Path(given[name]) for name in stage.inputs}
+        inputs = {name: Path(given[name]) for name in stage.inputs if given[name]}
         outputs = {name: Path(given[name]) for name in stage.outputs if given[name]}
         state = Path(given["state_dir"]) if given["state_dir"] else None
         stage.execute(settings, inputs, outputs, state, report)
@@ -104,7 +104,7 @@ def description(stage: Stage[Any], candidates: Sequence[Mapping[str, Any]]) -> d
     """
     found = [problems(stage.settings, candidate) for candidate in candidates]
     return {
-        "inputs": list(stage.inputs),
+        "inputs": [name for name in stage.inputs if name not in stage.optional],
         "outputs": list(stage.outputs),
         "settings": stage.settings.model_json_schema()["properties"],
         "problems": found,
@@ -154,7 +154,8 @@ def _values(settings: type[Settings], given: Mapping[str, Any]) -> dict[str, Any
 
 
 def _missing_paths(stage: Stage[Any], given: Mapping[str, Any]) -> list[str]:
-    missing = [f"{_option(name)} is required" for name in stage.inputs if not given[name]]
+    needed = [name for name in stage.inputs if name not in stage.optional]
+    missing = [f"{_option(name)} is required" for name in needed if not given[name]]
     if stage.outputs and not any(given[name] for name in stage.outputs):
         missing.append(f"give at least one of {', '.join(map(_option, stage.outputs))}")
     return missing

@@ -23,6 +23,7 @@ from components.core.events import Reporter
 from components.core.lifetime import exit_on_sigterm, watch_runner
 from components.core.settings import Settings, build, is_content
 from components.core.state import StateDir, default_root
+from components.core.tuning import STUDY, tuned
 
 S = TypeVar("S", bound=Settings)
 
@@ -52,6 +53,11 @@ def no_check(settings: Any) -> list[TrainyardError]:
     return []
 
 
+def is_never_idle(settings: Any) -> bool:
+    """The default `Stage.idle`."""
+    return False
+
+
 @dataclass(frozen=True)
 class Stage(Generic[S]):
     """A stage's definition; `stage.py` of each stage folder holds one, named STAGE."""
@@ -60,15 +66,23 @@ class Stage(Generic[S]):
     settings: type[S]
     function: Callable[[S, Job], None]
     inputs: Mapping[str, str] = field(default_factory=dict)
-    """Name of each input artifact → what it is."""
+    """Name of each input artifact → what it is. One named `study` is optional: the settings that
+    it found best take the place of those given, so that the result is that of a run with them."""
     outputs: Mapping[str, str] = field(default_factory=dict)
     """Name of each output → what it is."""
     external: bool = False
     """Touches the outside world: its result is reused only within the same run."""
     decides: str = ""
     """Output whose metadata holds an `answer` that later steps depend on, and its `reason`."""
+    idle: Callable[[S], bool] = is_never_idle
+    """Whether it only hands on what it gets, so that its Job needs no GPU."""
     check: Callable[[S], list[TrainyardError]] = no_check
     """Problems with the outside world (source missing, service unreachable), before any work."""
+
+    @property
+    def optional(self) -> set[str]:
+        """Inputs that need not be given."""
+        return {STUDY} & {*self.inputs}
 
     def execute(
         self,
@@ -87,7 +101,13 @@ class Stage(Generic[S]):
             TrainyardError: anything the caller can act on; nothing half-written is published.
         """
         report = report or Reporter(self.name)
-        resolved = {name: base.resolve(Path(inputs[name])) for name in self.inputs}
+        resolved = {
+            name: base.resolve(Path(inputs[name]))
+            for name in self.inputs
+            if name in inputs or name not in self.optional
+        }
+        if study := self.optional & {*resolved}:
+            settings = tuned(settings, resolved.pop(study.pop()), self.name, report)
         identity = {
             "stage": self.name,
             "code": __version__,
@@ -165,7 +185,7 @@ class Stage(Generic[S]):
         values = {key: value for key, value in arguments.items() if key not in paths}
         with reported_failure(report):
             settings = build(self.settings, values, self.name)
-            inputs = {name: paths[name] for name in self.inputs}
+            inputs = {name: paths[name] for name in self.inputs if name in paths}
             outputs = {name: paths[name] for name in self.outputs if name in paths}
             metadata = self.execute(settings, inputs, outputs, report=report)
         for name, figures in metadata.items():

@@ -8,12 +8,13 @@ The best settings come out as a file that training takes as it is.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from components.core.errors import TrainyardError
+from components.core.errors import InputError, TrainyardError
 from components.core.settings import RUNTIME, Settings
 from components.core.stage import Job, Stage
 
@@ -102,7 +103,22 @@ def check(settings: SweepSettings) -> list[TrainyardError]:
     """Problems with the trainer, its settings and the search space."""
     from components.hpo_sweep.plan import SweepPlan
 
-    return SweepPlan.of(settings)[1]
+    return [*sharing_problems(settings), *SweepPlan.of(settings)[1]]
+
+
+def sharing_problems(settings: SweepSettings) -> list[TrainyardError]:
+    """A worker of several, in a pod that shares nothing with the others."""
+    in_pod = "KUBERNETES_SERVICE_HOST" in os.environ
+    shared = os.environ.get("TRAINYARD_OPTUNA_STORAGE") or os.environ.get("TRAINYARD_STATE_DIR")
+    if not (settings.worker and in_pod) or shared:
+        return []
+    return [
+        InputError(
+            f"worker: {settings.worker} shares no study with the others; mount a volume (--pvc "
+            "CLAIM:/path), or give PostgreSQL as TRAINYARD_OPTUNA_STORAGE in the Secret "
+            "trainyard-postgres"
+        )
+    ]
 
 
 def hpo_sweep(settings: SweepSettings, job: Job) -> None:
@@ -129,5 +145,6 @@ STAGE = Stage(
     },
     outputs={"study": "Study with every trial, the best settings and a report"},
     external=True,
+    idle=lambda settings: not settings.n_trials,
     check=check,
 )

@@ -44,7 +44,7 @@ def check_inputs(settings: TrainSettings, reader: FrameReader, split: Split) -> 
         *_network_problems(settings, parts),
     ]
     try:
-        swap_pairs(settings.flip_pairs, reader.index.classes)
+        swap_pairs(settings.mirrored, reader.index.classes)
     except ValueError as error:
         problems.append(f"flip_pairs: {error}")
     problems += _machine_problems(settings)
@@ -153,12 +153,12 @@ def _remarks(settings: TrainSettings, reader: FrameReader, parts: Parts) -> list
             f"no training clip of class {absent}: what the network says of it will mean nothing"
         )
     classes = reader.index.classes
-    given = swap_pairs(settings.flip_pairs, classes)
+    given = swap_pairs(settings.mirrored, classes)
     for left, right in mirrored_names(classes) if settings.flip else ():
         if classes.index(left) not in given:
             remarks.append(
                 f"flip: mirrored clips of {left!r} keep that label; to exchange it use "
-                f"flip_pairs: [{left}={right}]"
+                f"flip_pairs: {left}={right}"
             )
     on_gpu = not node_group() and resolve_device(settings.device).type == "cuda"
     if settings.deterministic and on_gpu and settings.network not in ("i3d", "trilinear"):

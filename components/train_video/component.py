@@ -13,6 +13,7 @@ from components.train_video.stage import STAGE
 def train_video(
     frames: Input[Dataset],
     split: Input[Dataset],
+    study: Input[Dataset],
     model: Output[Model],
     clip_frames: int = 32,
     clip_stride: int = 1,
@@ -44,7 +45,7 @@ def train_video(
     localisation: float = 0.0,
     class_weighting: str = "",
     flip: bool = False,
-    flip_pairs: list[str] = [],  # noqa: B006
+    flip_pairs: str = "",
     ema: float = 0.0,
     monitor: str = "val_macro_f1",
     early_stop: int = 0,

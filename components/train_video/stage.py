@@ -134,9 +134,10 @@ class TrainSettings(Settings):
         description="Mirror half of the clips; off by default because it destroys classes that "
         "differ by direction (see flip_pairs)",
     )
-    flip_pairs: list[str] = Field(
-        [],
-        description="Classes that mirroring exchanges, such as turning_left=turning_right",
+    flip_pairs: str = Field(
+        "",
+        description="Classes that mirroring exchanges, such as turning_left=turning_right; several "
+        "with commas between them",
     )
     ema: float = Field(
         0.0,
@@ -195,13 +196,23 @@ class TrainSettings(Settings):
         json_schema_extra=RUNTIME,
     )
 
-    @field_validator("flip_pairs")
+    @field_validator("flip_pairs", mode="before")
     @classmethod
-    def _pairs(cls, values: list[str]) -> list[str]:
-        bad = [value for value in values if len([s for s in value.split("=") if s.strip()]) != 2]
+    def _pairs(cls, value: object) -> object:
+        if isinstance(value, str):  # a list in brackets is one too
+            value = [pair for pair in value.strip("[] ").split(",") if pair.strip()]
+        if not isinstance(value, list):
+            return value
+        pairs = [str(pair).strip() for pair in value]
+        bad = [pair for pair in pairs if len([s for s in pair.split("=") if s.strip()]) != 2]
         if bad:
             raise ValueError(f"expected pairs like turning_left=turning_right, not {bad}")
-        return values
+        return ", ".join(pairs)
+
+    @property
+    def mirrored(self) -> list[str]:
+        """The pairs of `flip_pairs`, one by one."""
+        return self.flip_pairs.split(", ") if self.flip_pairs else []
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -264,6 +275,7 @@ STAGE = Stage(
     inputs={
         "frames": "FrameDataset with the clips' frames",
         "split": "Split that says which clips train and which validate",
+        "study": "Study whose best settings take the place of those given (optional)",
     },
     outputs={"model": "ModelBundle of the best epoch, with the last one and the training log"},
     check=check,

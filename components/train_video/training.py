@@ -123,7 +123,7 @@ def make_examples(
 ) -> tuple[ClipExamples, ClipExamples]:
     """Augmented training clips and validation clips seen in the middle."""
     window = Window(settings.clip_frames, settings.clip_stride, settings.input_size)
-    swaps = swap_pairs(settings.flip_pairs, reader.index.classes)
+    swaps = swap_pairs(settings.mirrored, reader.index.classes)
     augmentation = Augmentation(settings.seed, settings.flip, swaps)
     multi_label = settings.multi_label
     return (

@@ -28,6 +28,9 @@ from pipelines.backends._run_folder import RunFolder
 
 _SCRATCH = "trainyard-"
 
+ALONE: dict[str, Any] = {"more_workers": []}
+"""Parameters of a machine that is no cluster: a search has one worker."""
+
 
 class LocalBackend:
     """Runs pipelines on this machine; a run can be stopped, killed and resumed."""
@@ -77,12 +80,12 @@ class LocalBackend:
             folder = RunFolder.plan(request.pipeline, request.output, request.state_dir)
         folder.check_places()
         given = {**folder.record["given"], **request.values}
-        described = plan.read(catalog.load(request.pipeline))
+        described = plan.read(catalog.load(request.pipeline)).unrolled(ALONE)
         with _in_directory(folder.record["cwd"]):
             places = described.run_places(given, folder.path)
             values = _checked(described, {**given, **places})
         steps = [step.stage.name for step in described.steps]
-        folder.record.update(given=given, parameters=values, plan=steps)
+        folder.record.update(given=given, parameters={**values, **ALONE}, plan=steps)
         return folder
 
 

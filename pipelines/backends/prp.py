@@ -139,7 +139,7 @@ def _rendered(request: Request) -> JobPipeline:
         raise SettingsError(["the volume is missing; give --pvc CLAIM:/path"], "the command line")
     found = [*_option_problems(request), *options.problems]
     name = request.name if is_dns_label(request.name) else _new_name(request.pipeline)
-    described = plan.read(catalog.load(request.pipeline))
+    described = plan.read(catalog.load(request.pipeline)).unrolled(request.values)
     folder = run_folder(options.root or "/", name)
     given = {**request.values, **described.run_places(request.values, folder)}
     found += described.problems(given)

@@ -19,6 +19,8 @@ from components.evaluate_clips.component import evaluate_clips
 from components.evaluate_clips.stage import STAGE as EVALUATE
 from components.frame_extraction.component import frame_extraction
 from components.frame_extraction.stage import STAGE as EXTRACT
+from components.hpo_sweep.component import hpo_sweep
+from components.hpo_sweep.stage import STAGE as SWEEP
 from components.split_clips.component import split_clips
 from components.split_clips.stage import STAGE as SPLIT
 from components.train_video.component import train_video
@@ -26,18 +28,21 @@ from components.train_video.stage import STAGE as TRAIN
 from components.triton_publish.component import triton_publish
 from components.triton_publish.stage import STAGE as PUBLISH
 from pipelines import building
-from pipelines.placement import GPU_PARAMETERS, GpuChoice
+from pipelines.placement import GPU_PARAMETERS, ClusterChoice
 
-STAGES = (SYNC, CHECK, SPLIT, EXTRACT, TRAIN, EVALUATE, PUBLISH)
+STAGES = (SYNC, CHECK, SPLIT, EXTRACT, TRAIN, EVALUATE, PUBLISH, SWEEP)
 COMPONENTS = {
     "dataset_sync": dataset_sync,
     "check_changes": check_changes,
     "split_clips": split_clips,
     "frame_extraction": frame_extraction,
+    "hpo_sweep": hpo_sweep,
     "train_video": train_video,
     "evaluate_clips": evaluate_clips,
     "triton_publish": triton_publish,
 }
+SWEEP_FIXED = ("trainer", "settings", "worker")
+"""Settings of the search that the DAG gives it."""
 
 
 def video_pipeline(name: str, title: str, summary: str, defaults: Mapping[str, Any]) -> Any:
@@ -61,8 +66,8 @@ def video_pipeline(name: str, title: str, summary: str, defaults: Mapping[str, A
         given = dict(zip(parameters, values, strict=True))
 
         def step(stage: Any, **inputs: Any) -> Any:
-            settings = {field: given[field] for field in stage.settings.model_fields}
-            task = COMPONENTS[stage.name](**inputs, **settings)
+            fields = [field for field in stage.settings.model_fields if field not in inputs]
+            task = COMPONENTS[stage.name](**inputs, **{field: given[field] for field in fields})
             return building.step(stage.name, task, {name: given[name] for name in GPU_PARAMETERS})
 
         with building.guarded(name):
@@ -71,13 +76,18 @@ def video_pipeline(name: str, title: str, summary: str, defaults: Mapping[str, A
             with dsl.If(changed == YES, name="if-changed"):
                 split = step(SPLIT, clips=clips).outputs["split"]
                 frames = step(EXTRACT, clips=clips).outputs["frames"]
-                model = step(TRAIN, frames=frames, split=split).outputs["model"]
+                search: dict[str, Any] = {"data": frames, "split": split, "trainer": TRAIN.name}
+                search["settings"] = building.as_text(TRAIN, given)
+                study = step(SWEEP, **search, worker=0).outputs["study"]
+                with dsl.ParallelFor(given["more_workers"], name="more-workers") as number:
+                    step(SWEEP, **search, worker=number)
+                model = step(TRAIN, frames=frames, split=split, study=study).outputs["model"]
                 tested = step(EVALUATE, model=model, frames=frames, split=split)
                 step(PUBLISH, model=model, evaluation=tested.outputs["evaluation"])
 
     pipeline.__name__ = name
     pipeline.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
-    described = documented(*STAGES, summary=summary, others=GpuChoice)(pipeline)
+    described = documented(*STAGES, summary=summary, others=ClusterChoice)(pipeline)
     return dsl.pipeline(name=name.replace("_", "-"), display_name=title)(described)
 
 
@@ -87,10 +97,14 @@ def _parameters(defaults: Mapping[str, Any]) -> dict[str, inspect.Parameter]:
     for stage in STAGES:
         signature = inspect.signature(COMPONENTS[stage.name].python_func)
         for field in stage.settings.model_fields:
+            if stage is SWEEP and field in SWEEP_FIXED:
+                continue
             declared = signature.parameters[field]
             default = defaults.get(field, declared.default)
-            found.setdefault(field, declared.replace(default=default))
-    for name, info in GpuChoice.model_fields.items():
+            # kfp 2.17 finds no parameter of type list[float] in a text, but one of type list
+            kind = typing.get_origin(declared.annotation) or declared.annotation
+            found.setdefault(field, declared.replace(default=default, annotation=kind))
+    for name, info in ClusterChoice.model_fields.items():
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         annotation = typing.get_origin(info.annotation) or info.annotation
         found[name] = inspect.Parameter(name, kind, default=info.default, annotation=annotation)

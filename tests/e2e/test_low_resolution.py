@@ -23,7 +23,7 @@ SMALL: dict[str, Any] = {
     "batch_size": 4,
     "accumulate": 2,
     "flip": True,
-    "flip_pairs": "[moving_left=moving_right]",
+    "flip_pairs": "moving_left=moving_right",
     "val_size": 0.3,
     "bootstrap": 20,
     "baseline": False,

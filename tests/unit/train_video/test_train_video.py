@@ -279,7 +279,7 @@ def test_it_is_said_which_labels_mirrored_clips_keep(
     inputs = write(tmp_path, labels, ["train"] * 3 + ["val"] * 3)
     made = build(TrainSettings, {**TINY, "batch_size": 3, **settings})
     parts = check_inputs(made, FrameReader(inputs["frames"]), Split.load(inputs["split"]))
-    assert ["flip_pairs: [left=right]" in remark for remark in parts.remarks] == [True] * told
+    assert ["flip_pairs: left=right" in remark for remark in parts.remarks] == [True] * told
 
 
 def test_names_that_differ_in_left_and_right_are_pairs() -> None:
