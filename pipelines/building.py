@@ -82,7 +82,15 @@ def build(name: str, options: BuildOptions) -> Any:
     }
     function = _with_defaults(drawn.pipeline_func, gpu_defaults(placements))
     with using(replace(options, placements=placements)):
-        return dsl.pipeline(name=info.name, display_name=info.display_name)(function)
+        return dsl.pipeline(
+            name=info.name, display_name=info.display_name, pipeline_config=_config(placements)
+        )(function)
+
+
+def _config(placements: Mapping[str, Placement]) -> dsl.PipelineConfig | None:
+    """How long pods stay after the run, where a placement says it."""
+    given = [p.ttl for p in placements.values() if p.ttl != Placement.ttl]
+    return dsl.PipelineConfig(ttl_seconds_after_finished=max(given)) if given else None
 
 
 def gpu_defaults(placements: Mapping[str, Placement]) -> dict[str, str]:

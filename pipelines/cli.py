@@ -228,19 +228,18 @@ def compile_command(
 
 
 @main.command()
-@click.argument(
-    "pipeline", required=False, default="action_recognition", shell_complete=_complete_pipeline
-)
+@click.argument("name", required=False, default="action_recognition")
 @click.option("--output", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True)
 @click.option("--resume", is_flag=True, help="Continue a demo that was stopped.")
-def demo(pipeline: str, output: Path, resume: bool) -> None:
-    """Make a small video data set and run PIPELINE on it, on the CPU, in minutes.
+def demo(name: str, output: Path, resume: bool) -> None:
+    """Make a small video data set and run a pipeline on it, on the CPU, in minutes.
 
-    PIPELINE is action_recognition (the default) or low_resolution_actions.
+    NAME is a pipeline, action_recognition (the default) or low_resolution_actions; or sweep, which
+    searches better settings first.
     """
     from pipelines.demo import run_demo
 
-    raise SystemExit(run_demo(output, resume, pipeline))
+    raise SystemExit(run_demo(output, resume, name))
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""The demonstrations; that of action_recognition: digits that move, only motion tells the class.
+"""The demonstrations; most are of digits that move, and only motion tells the class.
 
 Every digit occurs in every class at every place: one still frame says nothing about the class.
 """
@@ -43,6 +43,18 @@ PARAMETERS: dict[str, Any] = {
     "learning_rate": 0.001,
 }
 """Pipeline parameters that suit the data set and a small CPU."""
+
+SEARCH: dict[str, Any] = {
+    "n_trials": 10,
+    "startup_trials": 5,
+    "sweep_epochs": 3,
+    "search_space": {
+        "learning_rate": {"low": 0.0001, "high": 0.03, "log": True},
+        "batch_size": {"choices": [4, 8, 16]},
+        "dropout": {"low": 0.0, "high": 0.6},
+    },
+}
+"""What a search in front of the training looks for."""
 
 
 def write_clips(folder: Path, clips_per_class: int = CLIPS_PER_CLASS, seed: int = 0) -> Path:
@@ -94,42 +106,47 @@ def _moving(picture: NDArray[Any], direction: tuple[int, int], rng: np.random.Ge
 class Demo:
     """What a pipeline is demonstrated with."""
 
+    pipeline: str
     write: Callable[[Path], Path]
     """Writes the data set into a new folder, which it returns."""
     parameters: dict[str, Any]
 
 
 DEMOS = {
-    "action_recognition": Demo(write_clips, PARAMETERS),
-    "low_resolution_actions": Demo(demo_tinyvirat.write_clips, demo_tinyvirat.PARAMETERS),
+    "action_recognition": Demo("action_recognition", write_clips, PARAMETERS),
+    "low_resolution_actions": Demo(
+        "low_resolution_actions", demo_tinyvirat.write_clips, demo_tinyvirat.PARAMETERS
+    ),
+    "sweep": Demo("action_recognition", write_clips, {**PARAMETERS, **SEARCH}),
 }
-"""By pipeline."""
+"""By name, which is that of the pipeline, or of what is special about the run."""
 
 DEFAULT = "action_recognition"
 
 
-def run_demo(output: Path, resume: bool = False, pipeline: str = DEFAULT) -> int:
+def run_demo(output: Path, resume: bool = False, name: str = DEFAULT) -> int:
     """Makes the data, runs the whole pipeline on them, and says where the results are.
 
     Args:
-        output: folder for data, state and run; each other pipeline has its own folder in it.
+        output: folder for data, state and run; each demonstration but the default one has its own
+            folder in it.
         resume: continue a run that was stopped.
-        pipeline: one of `DEMOS`.
+        name: one of `DEMOS`.
 
     Raises:
-        SettingsError: there is no demonstration of this pipeline.
+        SettingsError: there is no such demonstration.
     """
     from pipelines import backends
 
-    if pipeline not in DEMOS:
+    if name not in DEMOS:
         known = ", ".join(DEMOS)
-        hint = closest(pipeline, DEMOS)
-        raise SettingsError([f"no demo of {pipeline!r}{hint}; there is: {known}"], "the demo")
-    demo = DEMOS[pipeline]
-    own = output if pipeline == DEFAULT else output / pipeline
+        hint = closest(name, DEMOS)
+        raise SettingsError([f"no demo of {name!r}{hint}; there is: {known}"], "the demo")
+    demo = DEMOS[name]
+    own = output if name == DEFAULT else output / name
     source = demo.write(own.absolute() / "clips")
     folder = own / "run"
     again = resume or (folder / "run.json").exists()
     values = {"source": str(source), **demo.parameters}
-    request = backends.Request(pipeline, values, folder, again, own / "state")
+    request = backends.Request(demo.pipeline, values, folder, again, own / "state")
     return backends.load("local").run(request)

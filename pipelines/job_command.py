@@ -199,7 +199,7 @@ class _Wanted:
             else:
                 places[name] = path
         if kind == "input":
-            missing = [name for name in known if name not in places]
+            missing = [name for name in known if name not in {*places, *self._stage.optional}]
             self._found += [f"--input {name}=PATH is missing: {known[name]}" for name in missing]
         elif known and not pairs:
             self._found.append(f"give at least one --output NAME=PATH of {', '.join(known)}")

@@ -329,7 +329,7 @@ def run_labels(run: str, component: str) -> dict[str, str]:
 
 def _settings_text(job: StageJob) -> str:
     values = job.settings.model_dump(mode="json", warnings=False)
-    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+    return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
 def _arguments(job: StageJob) -> list[str]:

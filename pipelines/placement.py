@@ -116,7 +116,8 @@ class Placement:
     deadline: int = 0
     """Seconds after which the step is ended; 0 for no limit."""
     ttl: int = 7 * 24 * 3600
-    """Seconds that a finished Job and its log stay. Kubeflow keeps its pods as it is set up to."""
+    """Seconds that a finished Job and its log stay. Kubeflow keeps the pods of a run as it is set
+    up to, or, where a stage says anything but the default, all for the longest of these."""
     priority_class: str = ""
     """Of the pods, which may displace those of lower ones. Kubeflow tasks cannot ask for it."""
     labels: Mapping[str, str] = field(default_factory=dict)

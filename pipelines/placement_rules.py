@@ -64,7 +64,6 @@ def problems(placement: Placement) -> list[str]:
 
 _UNHEEDED_BY_TASKS = {
     "ephemeral_storage": "the node's disk is shared as the namespace has it",
-    "ttl": "pods stay as long as Kubeflow is set up to keep them",
     "priority_class": "pods get the cluster's default; with Kueue, `queue` decides",
 }
 _UNHEEDED_BY_JOBS = {

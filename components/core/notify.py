@@ -26,6 +26,7 @@ KUBEFLOW_URL = "TRAINYARD_KUBEFLOW_URL"
 TIMEOUT_SECONDS = 10.0
 RETRY_SECONDS = 1.0
 LONGEST_LINE = 200
+LONGEST_ANSWER = 2**16
 
 _SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASSW|DSN|CREDENTIAL|WEBHOOK|_URI$")
 _USER_IN_URL = re.compile(r"(?<=://)[^\s/@]+@")
@@ -42,7 +43,7 @@ class Ending:
     pipeline: str
     run: str
     state: str
-    """`succeeded`, `failed` or `cancelled`."""
+    """`succeeded`, `failed` or `cancelled`; `has ended` where nobody knows how."""
     failed_step: str = ""
     error: str = ""
     """Of which only the first line is told, of several problems the first one."""
@@ -96,7 +97,10 @@ def notify_status(pipeline: str, run: str, run_id: str, state: str, error: str) 
     """
     host = os.environ.get(KUBEFLOW_URL, "").rstrip("/")
     link = f"{_USER_IN_URL.sub('', host)}/#/runs/details/{run_id}" if host else ""
-    if problem := notify(Ending(pipeline, run, state.lower(), error=error, link=link)):
+    ended = state.lower()
+    if ended not in ("succeeded", "failed", "cancelled"):  # of loops some servers do not know
+        ended = "failed" if error else "has ended"
+    if problem := notify(Ending(pipeline, run, ended, error=error, link=link)):
         print(f"warning: {problem}", file=sys.stderr, flush=True)
 
 
@@ -171,7 +175,9 @@ def _post(url: str, content: bytes) -> str:
             time.sleep(RETRY_SECONDS)
         try:
             request = urllib.request.Request(url, content, headers, method="POST")
-            with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_SECONDS):
+            opener = urllib.request.build_opener(_NoRedirect)
+            with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
+                answer.read(LONGEST_ANSWER)  # a server that is cut short may count it as an error
                 return ""
         except urllib.error.HTTPError as error:
             problem = f"it answered {error.code} {http.client.responses.get(error.code, '')}"

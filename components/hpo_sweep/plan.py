@@ -31,6 +31,8 @@ class SweepPlan:
     base: dict[str, Any]
     """Settings of the trainer, as given."""
     dimensions: list[Dimension]
+    start: dict[str, Any]
+    """The searched settings as they would be without a search."""
     initial: list[dict[str, Any]]
     """Searched settings of the trials that come first."""
     monitor: str
@@ -60,7 +62,8 @@ class SweepPlan:
             unique = list(dict.fromkeys(problems))
             return None, [SettingsError([text], "the sweep") for text in unique]
         first = {d.name: base.get(d.name, told.default(d.name)) for d in dimensions}
-        if settings.try_defaults and dimensions and all(d.holds(first[d.name]) for d in dimensions):
+        inside = bool(first) and all(d.holds(first[d.name]) for d in dimensions)
+        if settings.try_defaults and inside:
             initial = [first, *(trial for trial in initial if trial != first)]
         monitor = settings.monitor or base.get("monitor") or told.default("monitor")
         made = cls(
@@ -69,6 +72,7 @@ class SweepPlan:
             told,
             base,
             dimensions,
+            first,
             initial,
             monitor,
             _direction(settings, monitor),

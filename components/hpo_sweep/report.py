@@ -69,7 +69,7 @@ def html_report(study: Study, optuna_study: optuna.Study) -> str:
 
 def verdict(study: Study) -> str:
     """One or two sentences that say what the search found."""
-    best, base = study.best_trial, base_trial(study)
+    best, base = study.best_trial, study.base_trial
     if best is None:
         text = "No best trial: training goes on with the base settings."
     else:
@@ -104,7 +104,7 @@ def warnings(study: Study) -> list[str]:
         )
     elif best is not None:
         found += edges(study, best)
-        base = base_trial(study)
+        base = study.base_trial
         if base is not None and base.number == best.number and len(complete) > 1:
             found.append("No trial is better than the base settings.")
     if 0 < len(complete) < ENOUGH:
@@ -143,7 +143,7 @@ def edges(study: Study, best: Trial) -> list[str]:
 
 def headline(study: Study) -> str:
     """Best value, value of the base settings, and trials by state."""
-    best, base = study.best_trial, base_trial(study)
+    best, base = study.best_trial, study.base_trial
     states = Counter(trial.state for trial in study.trials)
     cards = {
         f"best {study.monitor}": f"{best.value:.4g}" if best else "–",
@@ -279,15 +279,6 @@ def particulars(study: Study) -> str:
         page.panel("<h3>Search</h3>", page.properties(facts)),
         page.panel("<h3>Base settings</h3>", base),
     )
-
-
-def base_trial(study: Study) -> Trial | None:
-    """The complete trial of the base settings, if they were tried."""
-    searched = {name: study.settings.get(name) for name in study.search_space}
-    for trial in study.trials:
-        if trial.state == "complete" and trial.settings == searched and searched:
-            return trial
-    return None
 
 
 def _section(title: str, svg: str, legend: Mapping[str, str], without: str, hint: str = "") -> str:

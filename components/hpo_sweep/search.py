@@ -45,7 +45,7 @@ def pruner(name: str, epochs: int) -> pruners.BasePruner:
     """What gives up trials that are worse than others were at the same epoch."""
     match name:
         case "median":
-            return pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=max(1, epochs // 5))
+            return pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=max(2, epochs // 4))
         case "hyperband":
             return pruners.HyperbandPruner(min_resource=1, max_resource=max(1, epochs))
         case _:

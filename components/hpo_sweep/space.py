@@ -102,7 +102,7 @@ def parse(space: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[list[Dim
         fields: the trainer's settings as JSON schema, by name.
     """
     found, problems = [], []
-    for name, given in space.items():
+    for name, given in sorted(space.items()):  # Kubeflow's mappings have no order
         try:
             found.append(_dimension(name, given, fields))
         except ValueError as error:

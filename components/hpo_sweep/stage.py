@@ -130,7 +130,7 @@ def hpo_sweep(settings: SweepSettings, job: Job) -> None:
         StoppedError: a signal asked to stop; the trial goes on when the stage runs again.
         TrainyardError: every trial failed.
     """
-    from components.hpo_sweep.worker import run
+    from components.hpo_sweep.searching import run
 
     run(settings, job)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,12 @@ class Wanted:
     service_account: str = ""
 
 
+_NOTHING_SHARED = (
+    "warning: more_workers: without a volume (--pvc CLAIM:/path) they share their study only where "
+    "the Secret trainyard-postgres holds TRAINYARD_OPTUNA_STORAGE; otherwise they end with an error"
+)
+
+
 def wanted_run(request: Request) -> Wanted:
     """The run that `request` stands for.
 
@@ -101,6 +107,8 @@ def wanted(
     if problems:
         raise SettingsError(list(dict.fromkeys(problems)), where)
     definition, parameters = define(pipeline, built), described.resolve(values)
+    if parameters.get("more_workers") and not built.state_dir:
+        definition = replace(definition, warnings=(*definition.warnings, _NOTHING_SHARED))
     if wrong := errors(lint_run(definition.documents, parameters)):
         raise SettingsError(wrong, where)
     return Wanted(

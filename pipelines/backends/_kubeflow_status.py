@@ -8,8 +8,9 @@ such as branches and loops, look the same but hold drivers only. A node's own na
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -79,7 +80,7 @@ def steps(run: Document) -> list[Step]:
     nodes = (run.get("run_details") or {}).get("task_details") or []
     by_hash = {_hash(node.get("pod_name") or node.get("task_id") or ""): node for node in nodes}
     ordered = sorted(nodes, key=lambda node: (str(node.get("create_time", "")), _name(node)))
-    found = {}
+    found: dict[str, Step] = {}
     for node in ordered:
         name = _name(node)
         if _EXECUTOR.fullmatch(name) or _GROUP.fullmatch(name) or _is_workflow(node):
@@ -87,6 +88,7 @@ def steps(run: Document) -> list[Step]:
         children = list(_children(node, by_hash))
         if any(_name(child).endswith(_DRIVER) for child in children):
             continue  # a pipeline in the pipeline: its own steps are told
+        name = _another(name, found)
         found[name] = _step(name, node, children, by_hash)
     for node in ordered:
         name = _name(node).removesuffix(_DRIVER)
@@ -95,6 +97,12 @@ def steps(run: Document) -> list[Step]:
             status = StepStatus(name, "failed", detail)
             found[name] = Step(status, _pods([node], by_hash), _seconds(node))
     return list(found.values())
+
+
+def _another(name: str, known: Collection[str]) -> str:
+    """The name of a step, with a number where a loop has run it already."""
+    numbered = (f"{name} ({number})" for number in itertools.count(2))
+    return next(text for text in itertools.chain([name], numbered) if text not in known)
 
 
 def _step(

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any
 
 from components.core import files
+from components.core.artifacts.study import BEST, REPORT, Study
 from components.core.errors import ProblemsError, SettingsError
 from components.core.lifetime import GRACE_SECONDS, PARENT_VARIABLE, is_alive
 from components.core.notify import Ending, address_problem, notify
@@ -254,6 +255,10 @@ def _show_results(folder: RunFolder, console: Console, seconds: float) -> None:
     if early := folder.record["ended_early"]:
         console.say(f"\nended early: {early}")
     console.say(f"\nfinished in {seconds:.1f} s")
+    if (found := folder.output("hpo_sweep", "study")) and (study := Study.load(found)).trials:
+        console.say(f"search:           {study.outcome}")
+        console.say(f"                  {found / REPORT}")
+        console.say(f"best settings:    {found / BEST}")
     report = folder.output("evaluate_clips", "report")
     if report:
         copy = folder.path / "report.html"

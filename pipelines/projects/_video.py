@@ -106,8 +106,8 @@ def _parameters(defaults: Mapping[str, Any]) -> dict[str, inspect.Parameter]:
             found.setdefault(field, declared.replace(default=default, annotation=kind))
     for name, info in ClusterChoice.model_fields.items():
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        annotation = typing.get_origin(info.annotation) or info.annotation
-        found[name] = inspect.Parameter(name, kind, default=info.default, annotation=annotation)
+        declared = inspect.Parameter(name, kind, default=info.default, annotation=info.annotation)
+        found[name] = declared  # items of a loop have the type that the list says
     if unknown := set(defaults) - set(found):
         raise ValueError(f"no stage has the parameters {', '.join(sorted(unknown))}")
     required = inspect.Parameter.empty

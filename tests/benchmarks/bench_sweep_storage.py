@@ -40,9 +40,9 @@ from components.core.events import Reporter  # noqa: E402
 from components.core.stage import Job  # noqa: E402
 from components.hpo_sweep import space, storage  # noqa: E402
 from components.hpo_sweep.plan import SweepPlan  # noqa: E402
+from components.hpo_sweep.searching import Worker  # noqa: E402
 from components.hpo_sweep.stage import SweepSettings  # noqa: E402
 from components.hpo_sweep.trainer import Description  # noqa: E402
-from components.hpo_sweep.worker import Worker  # noqa: E402
 
 WORKERS = 8
 REPORTS = 10
@@ -159,7 +159,7 @@ def work(load: Load, number: int, start: Barrier, noted: Queue[list[float]]) -> 
     dimensions, problems = space.parse(SPACE, FIELDS)
     assert not problems
     told = Description([], FIELDS, [], [])
-    plan = SweepPlan(settings, trainer, told, {}, dimensions, [], MONITOR, "maximize")
+    plan = SweepPlan(settings, trainer, told, {}, dimensions, {}, [], MONITOR, "maximize")
     shared = storage.open_storage(Path("unused"), settings.heartbeat_seconds)
     job = Job({}, {}, Path("unused"), Reporter("hpo_sweep", "silent"))
     Worker(plan, job, shared, NAME, "definition", Path("unused")).work()

@@ -16,6 +16,8 @@ from clips import make_clips
 from trainyard_process import REPOSITORY, SMALL, assignments, record, run
 
 from components.core.artifacts.base import LOCATION, resolve
+from components.core.artifacts.model_bundle import ModelBundle
+from components.core.artifacts.study import Study
 from pipelines.cli import main
 
 TINY = {
@@ -26,11 +28,17 @@ TINY = {
     "epochs": 1,
     "baseline": False,
     "mistakes": 0,
+    "flip": True,
+    "flip_pairs": "fall=walk",
+    "n_trials": 2,
+    "try_defaults": False,
+    "search_space": {"learning_rate": [0.001, 0.1], "optimizer": ["adamw", "sgd"]},
 }
 DATA = {
     "dataset-sync": "clips",
     "split-clips": "split",
     "frame-extraction": "frames",
+    "hpo-sweep": "study",
     "train-video": "model",
     "evaluate-clips": "evaluation",
 }
@@ -109,6 +117,12 @@ def test_source_and_compiled_file_give_the_same(tmp_path: Path, volume: Path) ->
             one, other = resolve(made[name]) / file, resolve(expected[name]) / file
             assert one.read_bytes() == other.read_bytes(), (storage, file)
         assert shown(tmp_path / storage) == shown(tmp_path / "source")
+        study = Study.load(resolve(made["study"]))
+        assert study.fingerprint == Study.load(resolve(expected["study"])).fingerprint
+        assert [trial.state for trial in study.trials] == ["complete", "complete"]
+        trained = ModelBundle.load(resolve(made["model"])).training
+        assert study.best_trial is not None
+        assert study.best_trial.settings.items() <= trained.items()
         assert made["report"].read_text().startswith("<!DOCTYPE html>")
         for name in DATA.values():
             held = [path.name for path in made[name].iterdir()]

@@ -17,6 +17,7 @@ STEPS = (
     "check_changes",
     "split_clips",
     "frame_extraction",
+    "hpo_sweep",
     "train_video",
     "evaluate_clips",
     "triton_publish",

@@ -143,6 +143,24 @@ class Study(Index):
         """The trial that `best` names."""
         return next((trial for trial in self.trials if trial.number == self.best), None)
 
+    @property
+    def base_trial(self) -> Trial | None:
+        """The complete trial of the base settings, if they were tried."""
+        searched = {name: self.settings.get(name) for name in self.search_space}
+        for trial in self.trials:
+            if trial.state == "complete" and trial.settings == searched and searched:
+                return trial
+        return None
+
+    @property
+    def outcome(self) -> str:
+        """What came of it, in a few words."""
+        best, base = self.best_trial, self.base_trial
+        if best is None:
+            return f"no usable trial among {len(self.trials)}, the settings stay as they are"
+        given = f" ({base.value:.4g} with the settings given)" if base else ""
+        return f"{self.monitor} {best.value:.4g}{given}, trial {best.number} of {len(self.trials)}"
+
     def write(self, directory: Path) -> None:
         """Writes `best.json`, `trials.csv` and last the index.
 

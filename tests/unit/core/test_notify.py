@@ -161,6 +161,9 @@ def test_the_last_task_of_a_run_on_kubeflow_tells_its_page_and_never_fails(
     assert told["link"] == "https://kf.example.org/pipeline/#/runs/details/1234"
     assert (told["state"], told["error"]) == ("failed", "OOMKilled")
     assert capsys.readouterr().err == ""
+    for error, state in (("", "has ended"), ("OOMKilled", "failed")):  # some servers, of loops
+        notify_status("p", "p-x7k2", "1234", "RUNNING", error)
+        assert webhook.received[-1]["state"] == state
     webhook.answers = [403]
     notify_status("p", "p-x7k2", "1234", "SUCCEEDED", "")
     assert capsys.readouterr().err == (

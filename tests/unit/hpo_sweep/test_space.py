@@ -81,7 +81,7 @@ def test_a_grid_has_every_combination_once() -> None:
     points = grid(found)
     assert len(points) == 6
     assert {point["depth"] for point in points} == {1, 2}
-    assert [round(point["rate"], 6) for point in points[::2]] == [0.1, 0.3, 0.5]
+    assert [round(point["rate"], 6) for point in points[:3]] == [0.1, 0.3, 0.5]
     assert Dimension("rate", low=0.1, high=1).grid() == []
 
 

@@ -33,7 +33,7 @@ def compile_(*words: str) -> Result:
 
 def test_options_are_those_of_run_and_job(tmp_path: Path) -> None:
     (tmp_path / "placement.yaml").write_text(
-        "all: {queue: gpus, environment: {NCCL_DEBUG: WARN}, ttl: 86400}\n"
+        "all: {queue: gpus, environment: {NCCL_DEBUG: WARN}, ttl: 86400, priority_class: low}\n"
         "split_clips: {memory: 3Gi, memory_limit: 4Gi}\n"
     )
     done = run(
@@ -45,10 +45,13 @@ def test_options_are_those_of_run_and_job(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout == "out/action_recognition.yaml\n"
-    assert "warning: ttl: a Kubeflow task cannot ask for it" in done.stderr
+    assert "warning: priority_class: a Kubeflow task cannot ask for it" in done.stderr
     assert "(every stage)" in done.stderr
     spec, platform = documents((tmp_path / "out/action_recognition.yaml").read_text())
     assert spec["root"]["inputDefinitions"]["parameters"]["gpus"]["defaultValue"] == "2"
+    assert platform["platforms"]["kubernetes"]["pipelineConfig"] == {
+        "resourceTtlOnCompletion": 86400
+    }
     train = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train-video"]
     assert train["podMetadata"]["labels"] == {
         "kueue.x-k8s.io/queue-name": "gpus",

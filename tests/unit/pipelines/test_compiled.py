@@ -10,7 +10,7 @@ import yaml
 
 from pipelines import catalog, plan
 from pipelines.compile import compile_pipeline
-from pipelines.placement import GPU_PARAMETERS, GpuChoice
+from pipelines.placement import GPU_PARAMETERS, ClusterChoice
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 NAMES = catalog.names()
@@ -39,12 +39,13 @@ def test_form_settings_and_components_show_the_same_parameters(name: str) -> Non
     described = plan.read(catalog.load(name))
     settings = {
         field: info
-        for step in described.steps
+        # where a search shares a parameter with the trainer, such as monitor, the trainer says more
+        for step in sorted(described.steps, key=lambda step: not step.texts)
         for field, info in step.stage.settings.model_fields.items()
-        if field not in step.constants
+        if field not in {*step.constants, *step.texts, *step.items}
     }
     assert not set(GPU_PARAMETERS) & set(settings)
-    settings |= GpuChoice.model_fields
+    settings |= ClusterChoice.model_fields
     assert set(described.parameters) == set(settings)
     signature = inspect.signature(catalog.load(name).pipeline_func)
     defaults = importlib.import_module(f"pipelines.projects.{name}").DEFAULTS
@@ -57,7 +58,8 @@ def test_form_settings_and_components_show_the_same_parameters(name: str) -> Non
             assert signature.parameters[parameter.name].default == default, parameter.name
             assert parameter.default == default, parameter.name
     for step in described.steps:
-        assert set(step.parameters) | set(step.constants) == set(step.stage.settings.model_fields)
+        filled = {*step.parameters, *step.constants, *step.texts, *step.items}
+        assert filled == set(step.stage.settings.model_fields)
         assert all(name == parameter for name, parameter in step.parameters.items())
 
 
@@ -90,7 +92,8 @@ def test_action_recognition_asks_for_a_gpu_and_never_caches_the_outside_world() 
     assert set(tasks) > {"dataset-sync", "train-video", "triton-publish"}
     for name, task in tasks.items():
         external = name in ("dataset-sync", "check-changes", "triton-publish")
-        if "cachingOptions" in task or not name.startswith("condition-"):
+        external |= name.startswith("hpo-sweep")
+        if "cachingOptions" in task or not name.startswith(("condition-", "for-loop-")):
             assert bool(task["cachingOptions"].get("enableCache")) != external, name
     kubernetes = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     mount = kubernetes["exec-train-video"]["emptyDirMounts"][0]
@@ -98,6 +101,24 @@ def test_action_recognition_asks_for_a_gpu_and_never_caches_the_outside_world() 
     assert mount["medium"] == "Memory"
     assert "secretAsEnv" in kubernetes["exec-dataset-sync"]
     assert "secretAsEnv" not in kubernetes.get("exec-train-video", {})
+
+
+def test_each_worker_of_a_search_gets_a_gpu_and_its_number() -> None:
+    spec, platform = documents(GOLDEN / "action_recognition.yaml")
+    executors = spec["deploymentSpec"]["executors"]
+    kubernetes = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for name in ("exec-hpo-sweep", "exec-hpo-sweep-2"):
+        assert (
+            executors[name]["container"]["resources"]["accelerator"]
+            == (executors["exec-train-video"]["container"]["resources"]["accelerator"])
+        )
+        assert kubernetes[name]["secretAsEnv"][0]["secretName"] == "trainyard-postgres"
+        assert kubernetes[name]["secretAsEnv"][0]["optional"] is True
+    groups = [c for c in spec["components"].values() if "dag" in c]
+    [loop] = [g for g in groups if [*g["dag"]["tasks"]] == ["hpo-sweep-2"]]
+    number = loop["dag"]["tasks"]["hpo-sweep-2"]["inputs"]["parameters"]["worker"]
+    declared = loop["inputDefinitions"]["parameters"][number["componentInputParameter"]]
+    assert declared["parameterType"] == "NUMBER_INTEGER"  # servers refuse any other item
 
 
 def test_what_the_form_says_of_gpus_and_nodes_reaches_the_steps_below_the_condition() -> None:

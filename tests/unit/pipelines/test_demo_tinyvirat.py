@@ -64,5 +64,5 @@ def test_it_is_read_with_its_one_flaw(
 
 def test_a_demo_that_does_not_exist_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"no demo of 'low_res.*did you mean 'low_resolution"):
-        run_demo(tmp_path / "demo", pipeline="low_resolution_action")
+        run_demo(tmp_path / "demo", name="low_resolution_action")
     assert not (tmp_path / "demo").exists()

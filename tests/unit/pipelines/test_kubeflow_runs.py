@@ -21,6 +21,7 @@ from components.core.errors import InputError, ServiceError, SettingsError
 from pipelines.backends import ClusterOptions, Request, _kubeflow_api, _kubeflow_follow
 from pipelines.backends._kubeflow_address import Address
 from pipelines.backends._kubeflow_api import Kubeflow
+from pipelines.backends._kubeflow_status import steps
 from pipelines.backends.kubeflow import BACKEND
 from pipelines.cli import main
 
@@ -230,6 +231,30 @@ def test_a_pod_that_finds_no_node_is_explained(
     server.story = finished("CANCELED")
     assert BACKEND.run(request()) == 1
     assert f"pod {pod} waits for a node: 0/3 nodes" in capsys.readouterr().err
+
+
+def test_each_run_of_a_step_in_a_loop_is_told() -> None:
+    nodes = [
+        {"display_name": "hpo-sweep", "pod_name": "wf-1", "state": "RUNNING"},
+        {"display_name": "for-loop-2", "pod_name": "wf-2", "state": "RUNNING"},
+        {"display_name": "hpo-sweep-2", "pod_name": "wf-3", "state": "FAILED"},
+        {"display_name": "hpo-sweep-2", "pod_name": "wf-4", "state": "RUNNING"},
+    ]
+    told = steps({"run_details": {"task_details": nodes}})
+    assert [(step.status.task, step.status.state) for step in told] == [
+        ("hpo-sweep", "running"),
+        ("hpo-sweep-2", "failed"),
+        ("hpo-sweep-2 (2)", "running"),
+    ]
+
+
+def test_further_workers_that_may_share_nothing_are_warned_of(
+    server: KubeflowServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = {"n_trials": 4, "search_space": {"epochs": [1, 5]}, "more_workers": [1, 2]}
+    run_id = BACKEND.submit(request(values={**VALUES, **search}))
+    assert server.runs[run_id]["runtime_config"]["parameters"]["more_workers"] == [1, 2]
+    assert "more_workers: without a volume (--pvc" in capsys.readouterr().err
 
 
 def test_a_run_that_is_not_there_and_one_that_is_over(server: KubeflowServer) -> None:

@@ -4,9 +4,12 @@ import pytest
 from kfp import dsl
 
 from components.check_changes.component import check_changes
+from components.core.command_line import text_fields
 from components.core.errors import SettingsError
+from components.core.settings import build, parse_assignments
 from components.dataset_sync.component import dataset_sync
 from components.split_clips.component import split_clips
+from components.train_video.stage import TrainSettings
 from pipelines import catalog, plan, plan_tasks
 from pipelines.notification import notification
 
@@ -62,7 +65,8 @@ def test_steps_below_conditions_are_wired_to_the_pipeline_itself(described: plan
         always = task in ("dataset-sync", "check-changes")
         assert step.conditions == (() if always else (changed,)), task
         assert set(step.after) <= set(steps), "groups are no steps"
-        assert set(step.parameters) == set(step.stage.settings.model_fields)
+        filled = {*step.parameters, *step.constants, *step.texts, *step.items}
+        assert filled == set(step.stage.settings.model_fields)
         assert always or {"check-changes", "dataset-sync"} <= set(step.after)
     assert steps["split-clips"].artifacts == {"clips": ("dataset-sync", "clips")}
     assert steps["train-video"].artifacts["split"] == ("split-clips", "split")
@@ -100,6 +104,64 @@ def test_groups_in_groups_are_read_too() -> None:
     assert set(split.after) == {"dataset-sync", "check-changes", "check-changes-2"}
 
 
+def test_a_search_goes_before_the_training_and_has_its_settings(described: plan.Plan) -> None:
+    steps = {step.task: step for step in described.steps}
+    assert steps["train-video"].artifacts["study"] == ("hpo-sweep", "study")
+    alone, joined = steps["hpo-sweep"], steps["hpo-sweep-2"]
+    assert alone.constants == {"trainer": "train_video", "worker": 0}
+    assert joined.items == {"worker": "more_workers"}
+    assert joined.artifacts == alone.artifacts
+    assert joined.texts == alone.texts
+    given = {"source": "/clips", "epochs": 7, "learning_rate": 1e-5, "flip": True, "multi_label": 1}
+    given |= {"flip_pairs": "left=right, up=down", "milestones": [2, 3.5], "freeze": ""}
+    values = described.resolve({**given, "schedule": "multistep", "flip_pairs": "left=right"})
+    text = described.settings(alone, values).settings  # type: ignore[attr-defined]
+    read = parse_assignments(text.splitlines(), text_fields(TrainSettings))
+    expected = {name: values[name] for name in TrainSettings.model_fields}
+    assert build(TrainSettings, read).model_dump() == expected
+
+
+def test_a_step_of_a_loop_stands_once_for_each_item(described: plan.Plan) -> None:
+    names = {step.task for step in described.steps}
+    assert {s.task for s in described.unrolled({}).steps} == names - {"hpo-sweep-2"}
+    unrolled = described.unrolled({"more_workers": [1, 4]})
+    added = [step for step in unrolled.steps if step.task not in names]
+    assert [(s.task, s.constants["worker"], s.items) for s in added] == [
+        ("hpo-sweep-2-1", 1, {}),
+        ("hpo-sweep-2-4", 4, {}),
+    ]
+    with pytest.raises(SettingsError, match="more_workers: "):
+        described.unrolled({"more_workers": 3}).resolve({"source": "/clips", "more_workers": 3})
+
+
+@pytest.mark.parametrize("numbers", [[0, 1], [1, 1], [1000], ["a"]])
+def test_numbers_of_workers_are_different_ones_from_1(
+    numbers: list[object], described: plan.Plan
+) -> None:
+    with pytest.raises(SettingsError, match="more_workers"):
+        described.resolve({"source": "/clips", "more_workers": numbers})
+
+
+@pytest.mark.parametrize("value", ['a"b', "a\\b", "a\nb"])
+def test_values_that_would_break_a_text_are_refused(value: str, described: plan.Plan) -> None:
+    with pytest.raises(SettingsError, match=r"pretrained: the value .* Kubeflow cannot hand on"):
+        described.resolve({"source": "/clips", "pretrained": value})
+    assert described.resolve({"source": f"/{value}"})["source"] == f"/{value}"
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_settings_in_texts_are_no_lists_of_texts(name: str) -> None:
+    """Kubeflow puts their values into JSON as they are: quotation marks would end it."""
+    found = plan.read(catalog.load(name))
+    trainers = {step.constants["trainer"] for step in found.steps if step.texts}
+    assert trainers
+    for trainer in trainers:
+        schema = plan.load_stage(trainer).settings.model_json_schema()["properties"]
+        for setting, field in schema.items():
+            assert field["type"] in ("string", "integer", "number", "boolean", "array"), setting
+            assert field.get("items", {}).get("type") != "string", setting
+
+
 def test_groups_that_cannot_be_planned_are_named() -> None:
     @dsl.pipeline(name="loop")
     def loop(source: str) -> None:
@@ -111,7 +173,7 @@ def test_groups_that_cannot_be_planned_are_named() -> None:
         with dsl.If(source != "none"):
             dataset_sync(source=source)
 
-    with pytest.raises(ValueError, match=r"for-loop-\d: cannot read a pipeline with param"):
+    with pytest.raises(ValueError, match=r"for-loop-\d: cannot read a loop over anything but"):
         plan.read(loop)
     with pytest.raises(ValueError, match=r"condition-\d: cannot read the condition"):
         plan.read(other)

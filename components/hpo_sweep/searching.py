@@ -112,7 +112,7 @@ class Worker:
             monitor=plan.monitor,
             direction=plan.direction,
             search_space={name: dimension.describe() for name, dimension in names.items()},
-            settings=plan.base,
+            settings={**plan.start, **plan.base},
             seed=settings.seed,
             sampler=settings.sampler,
             pruner=settings.pruner,
