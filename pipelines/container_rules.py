@@ -28,6 +28,8 @@ GPU = re.compile(
 GPU_NAMES = "nvidia.com/gpu, nvidia.com/mig-1g.10gb, nvidia.com/a100, amd.com/gpu"
 
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+_DIGESTS = re.compile(r"@sha\d+:[^@/]*$")
+"""Good ones and damaged ones."""
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
@@ -132,7 +134,12 @@ def check_image(where: str, image: object) -> Iterator[Finding]:
 
 
 def image_problem(image: str) -> str:
-    """What is wrong with an image reference, or an empty string; it has to be pinned."""
+    """What is wrong with an image reference, or an empty string; it has to be pinned.
+
+    Credentials in it are never repeated.
+    """
+    if holds_credentials(image):
+        return "is no image: it holds credentials, which belong into an imagePullSecret"
     name, _, digest = image.partition("@")
     path, tag = _split(name)
     if not PATH.fullmatch(path):
@@ -144,6 +151,11 @@ def image_problem(image: str) -> str:
     if tag in ("latest", "main", "master", "dev", "stable", "nightly"):
         return f"{image} is not pinned: the tag {tag} moves"
     return ""
+
+
+def holds_credentials(text: str) -> bool:
+    """Whether a text holds a secret, or something before an @ that starts no digest."""
+    return "@" in _DIGESTS.sub("", text) or bool(secret_in_text(text))
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -160,6 +172,8 @@ def check_environment(where: str, variables: list[Document]) -> Iterator[Finding
         yield Finding(f"{where}.env", f"{name} twice", "keep one")
     for variable in variables:
         name, value = str(variable.get("name")), variable.get("value")
+        if value is not None and not isinstance(value, str):
+            yield Finding(f"{where}.env {name}", "its value is no text", "put it in quotes")
         if value and (problem := secret_in_value(name, str(value)) or secret_in_text(str(value))):
             yield Finding(f"{where}.env {name}", problem, "take it from a Secret (secretKeyRef)")
 

@@ -68,9 +68,11 @@ def pair(text: str) -> tuple[str, str]:
 def image_reference(text: str) -> tuple[str, str]:
     """NAME=REFERENCE of one of the images; the reference is pinned."""
     from components.core.images import IMAGES
-    from pipelines.container_rules import image_problem
+    from pipelines.container_rules import holds_credentials, image_problem
 
     name, reference = pair(text)
+    if name not in IMAGES and holds_credentials(text):
+        raise ValueError(f"expected NAME=REFERENCE, with one of {', '.join(IMAGES)} for NAME")
     if name not in IMAGES:
         raise ValueError(f"there is no image {name!r}; accepted are {', '.join(IMAGES)}")
     if problem := image_problem(reference):

@@ -188,9 +188,18 @@ def parsed(
         try:
             made.append(parse(text))
         except ValueError as error:
-            shown = text.partition("=")[0] if option == "secret" else text
-            found.append(f"--{option} {shown}: {error}")
+            found.append(f"--{option}{_shown(option, text)}: {error}")
     return made
+
+
+def _shown(option: str, text: str) -> str:
+    """What was given for an option, without what may be secret."""
+    from pipelines.container_rules import holds_credentials
+
+    if option == "image" and holds_credentials(text):
+        name = text.partition("=")[0]
+        return f" {name}=…" if name.isalnum() else ""
+    return f" {text.partition('=')[0] if option == 'secret' else text}"
 
 
 def _as_option(problem: str) -> str:

@@ -15,6 +15,7 @@ from pipelines.container_rules import Document, Finding
 from pipelines.lint import dag, executors, proto, secrets
 from pipelines.lint.inputs import check_defaults, lint_run
 from pipelines.lint.names import lint_names
+from pipelines.lint.parameter_types import check_types
 from pipelines.lint.schedules import lint_schedule
 
 __all__ = ["lint_names", "lint_pipeline", "lint_run", "lint_schedule"]
@@ -49,12 +50,13 @@ def lint_pipeline(documents: Sequence[Document]) -> list[Finding]:
     spec, platform = specs[0], platforms[0] if platforms else {}
     info = spec.get("pipelineInfo")
     name = str((info.get("name") if isinstance(info, dict) else "") or "pipeline")
-    found = list(_check_types(spec, platform))
+    found = list(_check_fields(spec, platform))
     if not found:  # what follows relies on the types
         found = [
             *_check_name(spec),
             *_check_size(documents),
             *dag.check_dags(spec),
+            *check_types(spec),
             *executors.check_executors(spec, platform),
             *secrets.check_pipeline(spec, platform),
             *(f for where, one in dag.components(spec) for f in check_defaults(where, one)),
@@ -62,7 +64,7 @@ def lint_pipeline(documents: Sequence[Document]) -> list[Finding]:
     return [replace(finding, where=f"{name}: {finding.where}") for finding in found]
 
 
-def _check_types(spec: Document, platform: Document) -> Iterator[Finding]:
+def _check_fields(spec: Document, platform: Document) -> Iterator[Finding]:
     from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
     from kfp.pipeline_spec import pipeline_spec_pb2 as pipeline
 

@@ -44,6 +44,8 @@ def check_executors(spec: Document, platform: Document) -> Iterator[Finding]:
         container = (executors.get(label) or {}).get("container") or {}
         variables = [str(v.get("name")) for v in container.get("env") or []]
         yield from kubernetes_config.check(where, config, variables)
+        limit = (container.get("resources") or {}).get("resourceMemoryLimit")
+        yield from kubernetes_config.check_memory(where, config, limit)
     yield from _check_uses(spec, executors, options)
     text = json.dumps(spec, ensure_ascii=False)
     yield from workspace.check(platform, uses_workspace=WORKSPACE in text)

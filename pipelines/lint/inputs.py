@@ -26,7 +26,7 @@ def _is_whole(value: object) -> bool:
     return _is_number(value) and float(value).is_integer()  # type: ignore[arg-type]
 
 
-_TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
+TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "NUMBER_INTEGER": (_is_whole, "a whole number"),
     "NUMBER_DOUBLE": (_is_number, "a number"),
     "STRING": (lambda value: isinstance(value, str), "a text"),
@@ -53,7 +53,15 @@ def check_defaults(where: str, component: Document) -> Iterator[Finding]:
     for name, about in declared(component, "inputDefinitions", "parameters").items():
         if "defaultValue" in about and about["defaultValue"] is not None:
             place = f"{where}.inputDefinitions.parameters.{name}.defaultValue"
-            yield from _check_type(place, about, about["defaultValue"])
+            yield from check_type(place, about, about["defaultValue"])
+
+
+def check_type(where: str, about: Document, value: object) -> Iterator[Finding]:
+    """A value is of the type that a parameter's declaration (`about`) says."""
+    fits, wanted = TYPES.get(str(about.get("parameterType")), (lambda value: True, ""))
+    if not fits(value):
+        kind = "null" if value is None else type(value).__name__
+        yield Finding(where, f"is of type {kind}", f"write {wanted}")
 
 
 def _check_names(root: Document, values: Mapping[str, Any]) -> Iterator[Finding]:
@@ -76,7 +84,7 @@ def _check_values(known: Mapping[str, Any], values: Mapping[str, Any]) -> Iterat
         about = known.get(name)
         if about is None:
             continue
-        found = list(_check_type(f"parameter {name}", about, value))
+        found = list(check_type(f"parameter {name}", about, value))
         yield from found
         literals = about.get("literals") or []
         if not found and literals and value not in literals:
@@ -84,13 +92,6 @@ def _check_values(known: Mapping[str, Any], values: Mapping[str, Any]) -> Iterat
             yield Finding(f"parameter {name}", "is none of what is accepted", accepted)
         if not all(math.isfinite(number) for number in _floats(value)):
             yield Finding(f"parameter {name}", "is not finite", "JSON has no such number")
-
-
-def _check_type(where: str, about: Document, value: object) -> Iterator[Finding]:
-    fits, wanted = _TYPES.get(str(about.get("parameterType")), (lambda value: True, ""))
-    if not fits(value):
-        kind = "null" if value is None else type(value).__name__
-        yield Finding(where, f"is of type {kind}", f"write {wanted}")
 
 
 def _floats(value: object) -> Iterator[float]:

@@ -142,6 +142,26 @@ def check_empty_dir(where: str, item: Document) -> Iterator[Finding]:
             yield Finding(f"{where}.sizeLimit", text, "write it like 8Gi")
 
 
+def check_memory(where: str, config: Document, limit: object) -> Iterator[Finding]:
+    """What is kept in memory, such as /dev/shm, counts towards the container's limit."""
+    sizes = [
+        (f"emptyDirMounts[{number}].sizeLimit", item.get("sizeLimit"))
+        for number, item in enumerate(config.get("emptyDirMounts") or [])
+        if item.get("medium") == "Memory"
+    ]
+    sizes.append(
+        ("enabledSharedMemory.size", (config.get("enabledSharedMemory") or {}).get("size"))
+    )
+    for place, size in sizes:
+        try:
+            over = size and limit and quantity(size) > quantity(limit)
+        except ValueError:
+            continue  # told elsewhere, or a parameter
+        if over:
+            text = f"{size} is more than the memory limit {limit}, which it counts towards"
+            yield Finding(f"{where}.{place}", text, "ask for more memory or less of it")
+
+
 def _check_environment(where: str, config: Document, own: list[str]) -> Iterator[Finding]:
     variables: list[tuple[str, Any]] = []
     for field, key in (("secretAsEnv", "secretKey"), ("configMapAsEnv", "configMapKey")):
@@ -276,8 +296,9 @@ def _check_pod(where: str, config: Document) -> Iterator[Finding]:
         yield Finding(f"{where}.activeDeadlineSeconds", text, "use seconds, or leave it out")
     security = config.get("securityContext") or {}
     user = security.get("runAsUser")
-    if user is not None and int(user) == 0 and security.get("runAsNonRoot"):
-        text = "is 0, which is root, while runAsNonRoot is set"
+    if user is not None and int(user) == 0:
+        set_too = ", while runAsNonRoot is set" if security.get("runAsNonRoot") else ""
+        text = f"is 0, which is root{set_too}"
         yield Finding(f"{where}.securityContext.runAsUser", text, "use a user such as 1000")
     for name in ("runAsUser", "runAsGroup"):
         if int(security.get(name) or 0) < 0:

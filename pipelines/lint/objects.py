@@ -9,13 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pipelines.container_rules import Document, Finding, check_environment, check_image
-from pipelines.lint import lint_pipeline, rights, security, sets
+from pipelines.lint import lint_pipeline, rights, security, sets, workspace
 from pipelines.lint import prp as prp_rules
+from pipelines.lint.api_versions import check_api_version
+from pipelines.lint.jobs import check_cron_job, check_job
 from pipelines.lint.names import check_kubernetes_names, lint_names
 from pipelines.lint.pods import check_pod
-from pipelines.lint.schedules import cron_findings
-from pipelines.lint.secrets import check_annotations
+from pipelines.lint.recurring import check_scheduled_workflow
+from pipelines.lint.secrets import check_annotations, check_told
 from pipelines.lint.shapes import check_fields, check_lists, check_shapes
+from pipelines.lint.spelling import check_spelling
 from pipelines.lint.workloads import LONG_RUNNING, Object, objects, selects
 from pipelines.names import (
     KEY_RULE,
@@ -32,8 +35,8 @@ from pipelines.secret_words import secret_in_program, secret_in_text, secret_in_
 
 _LABEL_NAMES = ("Service", "Namespace", "Job")
 _FREE_NAMES = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
-LONGEST_CRON_JOB = 52
-_CONCURRENCY = ("Allow", "Forbid", "Replace")
+LARGEST_ANNOTATIONS = 256 * 2**10
+"""Bytes; what Kubernetes takes of one object."""
 
 
 def lint_kubernetes(documents: Sequence[Document], prp: bool = False) -> list[Finding]:
@@ -58,7 +61,8 @@ def lint_kubernetes(documents: Sequence[Document], prp: bool = False) -> list[Fi
 _LOOKED_INTO = (
     "ConfigMap", "CronJob", "DaemonSet", "Deployment", "HorizontalPodAutoscaler", "Job",
     "NetworkPolicy", "PipelineVersion", "Pod", "ReplicaSet", "Secret", "Service", "StatefulSet",
-    "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "TrainJob",
+    "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "TrainJob", "ScheduledWorkflow",
+    "PersistentVolumeClaim",
 )  # fmt: skip
 
 
@@ -75,6 +79,7 @@ def _check_object(one: Object, prp: bool) -> Iterator[Finding]:
     yield from _check_metadata(one)
     if one.kind in _LOOKED_INTO:
         yield from check_fields(one.where, one.kind, one.document)
+    yield from check_spelling(one.where, one.kind, one.document)
     if one.kind == "ConfigMap":
         yield from _check_config_map(one)
     elif one.kind == "Secret":
@@ -87,12 +92,19 @@ def _check_object(one: Object, prp: bool) -> Iterator[Finding]:
         yield from _check_version(one)
     elif one.kind == "TrainJob":
         yield from _check_train_job(one)
+    elif one.kind == "ScheduledWorkflow":
+        yield from check_scheduled_workflow(one.where, one.document)
+    elif one.kind == "PersistentVolumeClaim":
+        yield from workspace.check_claim_spec(f"{one.where}: spec", one.spec)
     elif one.kind == "NetworkPolicy":
         yield from security.check_network_policy(one.where, one.spec)
+    if one.kind in ("Pipeline", "PipelineVersion"):
+        told = {key: one.spec.get(key) for key in ("description", "displayName")}
+        yield from check_told(f"{one.where}: spec", told)
     if one.kind == "CronJob":
-        yield from _check_cron_job(one)
+        yield from check_cron_job(one)
     if one.job is not None:
-        yield from _check_job(one.where, one.job)
+        yield from check_job(one.where, one.job)
         if prp:
             yield from prp_rules.check_job(one.where, one.job)
     if one.kind in LONG_RUNNING:
@@ -117,6 +129,7 @@ def _check_metadata(one: Object) -> Iterator[Finding]:
     if not one.kind or not one.document.get("apiVersion"):
         text = "without apiVersion or kind it is no Kubernetes document"
         yield Finding(one.where, text, "write both")
+    yield from check_api_version(one.where, one.document)
     if not one.name and not one.metadata.get("generateName"):
         yield Finding(f"{where}.name", "is missing", NAME_RULE)
     elif one.name and one.kind in _LABEL_NAMES and not is_label(one.name):
@@ -139,6 +152,14 @@ def _check_labels(where: str, metadata: Document) -> Iterator[Finding]:
             yield Finding(f"{where}.annotations", f"{key!r} is no key", KEY_RULE)
         if not isinstance(value, str):
             yield Finding(f"{where}.annotations.{key}", "is no text", "put it in quotes")
+    size = sum(
+        len(str(part).encode())
+        for pair in (metadata.get("annotations") or {}).items()
+        for part in pair
+    )
+    if size > LARGEST_ANNOTATIONS:
+        text = f"{size} bytes; an object may have {LARGEST_ANNOTATIONS} of them"
+        yield Finding(f"{where}.annotations", text, "keep long texts in a ConfigMap or a file")
     for kind in ("labels", "annotations"):
         yield from check_annotations(f"{where}.{kind}", metadata.get(kind) or {})
 
@@ -158,40 +179,6 @@ def _check_secret(one: Object) -> Iterator[Finding]:
     if any(str(value or "").strip() for value in values):
         mend = "create it with kubectl or an ExternalSecret, not from a document"
         yield Finding(one.where, "holds secret values", mend)
-
-
-def _check_job(where: str, spec: Document) -> Iterator[Finding]:
-    pod = (spec.get("template") or {}).get("spec") or {}
-    restart = pod.get("restartPolicy")
-    if restart not in ("Never", "OnFailure"):
-        yield Finding(f"{where}: restartPolicy", f"{restart!r} is refused in Jobs", "set Never")
-    if spec.get("podFailurePolicy") and restart != "Never":
-        text = "works with restartPolicy Never only"
-        yield Finding(f"{where}: podFailurePolicy", text, "set Never")
-    if not isinstance(spec.get("backoffLimit"), int):
-        yield Finding(f"{where}: backoffLimit", "is not set", "say how many failures to retry")
-    deadline = spec.get("activeDeadlineSeconds", pod.get("activeDeadlineSeconds"))
-    if not isinstance(deadline, int) or deadline <= 0:
-        yield Finding(
-            f"{where}: activeDeadlineSeconds",
-            "is not set: a Job that hangs would hold its node for ever",
-            "set it to what the work may take, waiting for a node included",
-        )
-    if not spec.get("ttlSecondsAfterFinished"):
-        text = "is not set: finished Jobs pile up"
-        yield Finding(f"{where}: ttlSecondsAfterFinished", text, "set it, e.g. 604800", "warning")
-
-
-def _check_cron_job(one: Object) -> Iterator[Finding]:
-    schedule = str(one.spec.get("schedule") or "")
-    yield from cron_findings(f"{one.where}: schedule", schedule, seconds=False)
-    if len(one.name) > LONGEST_CRON_JOB:
-        text = f"has {len(one.name)} characters; its Jobs get 11 more"
-        yield Finding(f"{one.where}: metadata.name", text, f"use at most {LONGEST_CRON_JOB}")
-    policy = one.spec.get("concurrencyPolicy")
-    if policy not in _CONCURRENCY:
-        text = f"is {policy!r}"
-        yield Finding(f"{one.where}: concurrencyPolicy", text, f"set {' or '.join(_CONCURRENCY)}")
 
 
 def _check_selector(one: Object) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from pipelines.container_rules import (
     check_image,
     check_resources,
 )
-from pipelines.lint import kubernetes_config, security
+from pipelines.lint import kubernetes_config, security, workspace
 from pipelines.lint import prp as prp_rules
 from pipelines.lint.kubernetes_config import (
     check_expression,
@@ -66,6 +66,7 @@ def check_pod(
         yield from security.check_container(path, container, spec.get("securityContext") or {})
         yield from _check_command(path, container)
         yield from _check_mounts(path, container, volumes)
+        yield from _check_ports(path, container)
         if kind in LONG_RUNNING and place.startswith("containers"):
             yield from _check_probes(path, container)
     yield from security.check_pod(where, spec)
@@ -118,6 +119,23 @@ def _check_probes(where: str, container: Document) -> Iterator[Finding]:
             yield Finding(f"{where}.{name}", text, "name one of the container's ports")
 
 
+def _check_ports(where: str, container: Document) -> Iterator[Finding]:
+    """Numbers of ports are numbers of ports."""
+    given = [
+        (f"ports[{number}].{field}", port.get(field))
+        for number, port in enumerate(container.get("ports") or [])
+        for field in ("containerPort", "hostPort")
+    ]
+    for name in ("readinessProbe", "livenessProbe", "startupProbe"):
+        probe = container.get(name) or {}
+        for way in _PROBES:
+            given.append((f"{name}.{way}.port", (probe.get(way) or {}).get("port")))
+    for place, port in given:
+        number = int(port) if isinstance(port, str) and port.isdecimal() else port
+        if isinstance(number, int | float) and number not in range(1, 65536):
+            yield Finding(f"{where}.{place}", f"{port} is no port", "use 1 to 65535")
+
+
 def _check_names(where: str, kind: str, names: list[str]) -> Iterator[Finding]:
     for name in sorted(set(names)):
         if names.count(name) > 1:
@@ -139,6 +157,8 @@ def _check_volumes(where: str, spec: Document) -> Iterator[Finding]:
             name = (volume.get(field) or {}).get(key)
             if field in volume and not is_name(name):
                 yield Finding(f"{place}", f"{name!r} is no name of a {kind}", NAME_RULE)
+        if claim := (volume.get("ephemeral") or {}).get("volumeClaimTemplate"):
+            yield from workspace.check_claim_spec(f"{place}: ephemeral", claim.get("spec"))
         if volume.get("emptyDir"):
             yield from kubernetes_config.check_empty_dir(place, volume["emptyDir"])
 

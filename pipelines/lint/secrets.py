@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -42,6 +43,32 @@ def check_pipeline(spec: Document, platform: Document) -> Iterator[Finding]:
         metadata = importer.get("metadata")
         yield from check_value(f"{where}.importer.metadata", "", metadata, names)
     yield from _check_platform(platform)
+    yield from check_told("", spec)
+    yield from check_told("", platform)
+
+
+def check_told(where: str, value: object) -> Iterator[Finding]:
+    """Descriptions and display names, at any depth, hold no secret."""
+    if isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from check_told(f"{where}[{number}]", inner)
+    if not isinstance(value, Mapping):
+        return
+    for key, inner in value.items():
+        place = f"{where}.{key}" if where else str(key)
+        told = key in ("description", "displayName") or (key == "name" and _TASK.search(where))
+        if isinstance(inner, str):
+            if told and (problem := secret_in_text(_SENTENCE.sub(" ", inner))):
+                yield Finding(place, problem, "leave it out: whoever sees the pipeline reads it")
+        elif key not in _VALUES:
+            yield from check_told(place, inner)
+
+
+_TASK = re.compile(r"\.taskInfo$")
+_SENTENCE = re.compile(r":[ \t]+(?=\S+[ \t]+\S)")
+"""A colon before several words: `token: where it is from` sets nothing."""
+_VALUES = ("defaultValue", "runtimeValue", "metadata", "properties", "customProperties")
+"""Checked as values, not for the descriptions in them."""
 
 
 def check_value(where: str, name: str, value: object, exempt: set[str]) -> Iterator[Finding]:

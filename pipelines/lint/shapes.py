@@ -12,13 +12,13 @@ from pipelines.container_rules import Document, Finding
 from pipelines.lint.workloads import is_list
 
 _MAPPINGS = {
-    "affinity", "annotations", "capabilities", "configMap", "emptyDir", "exec", "grpc", "httpGet",
-    "jobTemplate", "labels", "limits", "livenessProbe", "matchLabels", "metadata", "nodeAffinity",
-    "nodeSelector", "persistentVolumeClaim", "pipelineSpec", "platformSpec", "podFailurePolicy",
-    "podSelector", "preference", "readinessProbe", "requests",
-    "requiredDuringSchedulingIgnoredDuringExecution", "roleRef", "scaleTargetRef", "secret",
-    "seccompProfile", "securityContext", "selector", "spec", "stringData", "tcpSocket", "template",
-    "trainer", "valueFrom",
+    "affinity", "annotations", "capabilities", "configMap", "emptyDir", "ephemeral", "exec", "grpc",
+    "httpGet", "jobTemplate", "labels", "limits", "livenessProbe", "matchLabels", "metadata",
+    "nodeAffinity", "nodeSelector", "persistentVolumeClaim", "pipelineSpec", "platformSpec",
+    "podFailurePolicy", "podSelector", "preference", "readinessProbe", "requests",
+    "requiredDuringSchedulingIgnoredDuringExecution", "roleRef", "scaleTargetRef", "seccompProfile",
+    "secret", "securityContext", "selector", "spec", "startupProbe", "stringData", "tcpSocket",
+    "template", "trainer", "valueFrom", "volumeClaimTemplate",
 }  # fmt: skip
 _LISTS = {
     "containers", "egress", "env", "ephemeralContainers", "ingress", "initContainers",

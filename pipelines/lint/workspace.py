@@ -67,6 +67,16 @@ def check_modes(where: str, modes: object) -> Iterator[Finding]:
             yield Finding(where, f"unknown mode {mode!r}", _MODES)
 
 
+def check_claim_spec(where: str, spec: object) -> Iterator[Finding]:
+    """Findings in the specification of a PersistentVolumeClaim."""
+    spec = spec if isinstance(spec, dict) else {}
+    yield from check_modes(f"{where}.accessModes", spec.get("accessModes"))
+    resources = spec.get("resources")
+    requests = resources.get("requests") if isinstance(resources, dict) else None
+    size = requests.get("storage") if isinstance(requests, dict) else None
+    yield from check_size(f"{where}.resources.requests.storage", size)
+
+
 def check_claim(where: str, constants: Document) -> Iterator[Finding]:
     """Findings in the constants of a CreatePVC task."""
     if "size" in constants:

@@ -2,11 +2,15 @@
 
 import copy
 import itertools
+import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 from reference_pipelines import PIPELINES, compiled
@@ -14,6 +18,7 @@ from reference_pipelines import PIPELINES, compiled
 from pipelines.job_rules import errors
 from pipelines.kubernetes_format import kubernetes_documents
 from pipelines.lint.objects import lint_kubernetes
+from pipelines.lint.spelling import FIELDS
 
 Document = dict[str, Any]
 Set = dict[str, Document]
@@ -119,6 +124,18 @@ spec:
    scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: server}}
 """
 
+SCHEDULE = """
+apiVersion: kubeflow.org/v1beta1
+kind: ScheduledWorkflow
+metadata: {name: weekly, namespace: lab}
+spec:
+  enabled: true
+  maxConcurrency: 1
+  trigger: {cronSchedule: {cron: "0 0 3 * * 0"}}
+  workflow: {parameters: [{name: epochs, value: "3"}], spec: {entrypoint: whole}}
+status: {}
+"""
+
 CRON_JOB = """
 apiVersion: batch/v1
 kind: CronJob
@@ -144,6 +161,7 @@ def _sound() -> Set:
         "podFailurePolicy": {"rules": []},
         "template": {"metadata": {"labels": {"app": "nightly"}}, "spec": pod},
     }
+    found["ScheduledWorkflow"] = yaml.safe_load(SCHEDULE)
     found["CronJob"] = yaml.safe_load(CRON_JOB)
     found["CronJob"]["spec"]["jobTemplate"] = {"spec": job}
     found["StatefulSet"] = copy.deepcopy(found["Deployment"])
@@ -167,7 +185,7 @@ def found(documents: Set, prp: bool = False) -> list[str]:
 @pytest.mark.parametrize("prp", [False, True])
 def test_a_sound_set_has_no_finding(prp: bool) -> None:
     assert found(sound(), prp) == []
-    assert len(sound()) == 15
+    assert len(sound()) == 16
 
 
 def put(kind: str, path: str, value: Any) -> Damage:
@@ -201,6 +219,14 @@ def security(path: str, value: Any) -> Damage:
 
 def nightly(path: str, value: Any) -> Damage:
     return put("CronJob", f"spec/jobTemplate/spec/{path}", value)
+
+
+def weekly(path: str, value: Any) -> Damage:
+    return put("ScheduledWorkflow", path, value)
+
+
+def claim(path: str, value: Any) -> Damage:
+    return put("PersistentVolumeClaim", f"spec/{path}", value)
 
 
 def rule(**fields: Any) -> Damage:
@@ -323,6 +349,82 @@ FAULTS: dict[str, tuple[Damage, str]] = {
     "restarts": (nightly("template/spec/restartPolicy", "Always"), "'Always' is refused in Jobs"),
     "deadline": (nightly("activeDeadlineSeconds", None), "activeDeadlineSeconds: is not set"),
     "retries": (nightly("backoffLimit", None), "backoffLimit: is not set"),
+    "negative retries": (nightly("backoffLimit", -1), "backoffLimit: -1 is negative"),
+    "negative completions": (nightly("completions", -1), "completions: -1 is negative"),
+    "negative parallelism": (nightly("parallelism", -2), "parallelism: -2 is negative"),
+    "negative deadline": (
+        nightly("activeDeadlineSeconds", -1), "activeDeadlineSeconds: -1 is negative"),
+    "negative time to live": (
+        nightly("ttlSecondsAfterFinished", -1), "ttlSecondsAfterFinished: -1 is negative"),
+    "retries in quotes": (nightly("backoffLimit", "3"), "backoffLimit: is no whole number"),
+    "negative history": (
+        put("CronJob", "spec/failedJobsHistoryLimit", -1), "failedJobsHistoryLimit: -1 is neg"),
+    "indices without a number": (
+        nightly("completionMode", "Indexed"), "completions: is not set, which an indexed"),
+    "completion mode": (nightly("completionMode", "Index"), "unknown mode 'Index'"),
+    "version of a CronJob": (
+        put("CronJob", "apiVersion", "batch/v1beta1"), "batch/v1beta1 does not serve this kind"),
+    "version of a Deployment": (
+        put("Deployment", "apiVersion", "extensions/v1beta1"), "extensions/v1beta1 does not"),
+    "version of an autoscaler": (
+        put("HorizontalPodAutoscaler", "apiVersion", "autoscaling/v2beta2"),
+        "autoscaling/v2beta2 does not"),
+    "version of a policy": (
+        put("NetworkPolicy", "apiVersion", "networking.k8s.io/v1beta1"), "k8s.io/v1beta1 does not"),
+    "version of a group": (put("Deployment", "apiVersion", "v1"), "v1 does not serve this kind"),
+    "field of a Job": (
+        nightly("backofLimit", 3),
+        "spec.jobTemplate.spec: unknown field 'backofLimit'; did you mean 'backoffLimit'"),
+    "field of a CronJob": (
+        put("CronJob", "spec/concurencyPolicy", "Forbid"), "did you mean 'concurrencyPolicy'"),
+    "field of a pod": (
+        nightly("template/spec/restartPolcy", "Never"),
+        "jobTemplate.spec.template.spec: unknown field 'restartPolcy'"),
+    "field of a container": (
+        container("imagePullPolcy", "Always"), "containers[0]: unknown field 'imagePullPolcy'"),
+    "field of a variable": (container("env/0/valeu", "x"), "env[0]: unknown field 'valeu'"),
+    "field of a probe": (
+        container("livenessProbe/periodSecond", 3), "did you mean 'periodSeconds'"),
+    "field of resources": (container("resources/limit", {}), "did you mean 'limits'"),
+    "field of metadata": (put("Service", "metadata/label", {}), "did you mean 'labels'"),
+    "field of a claim": (claim("storageClass", "x"), "did you mean 'storageClassName'"),
+    "number of a probe's port": (
+        container("livenessProbe/tcpSocket/port", 70000), "tcpSocket.port: 70000 is no port"),
+    "port in quotes": (
+        container("readinessProbe/httpGet/port", "0"), "httpGet.port: 0 is no port"),
+    "port of a startup probe": (
+        container("startupProbe", {"grpc": {"port": 0}}), "startupProbe.grpc.port: 0 is no port"),
+    "port of a container": (container("ports/0/containerPort", -1), "-1 is no port"),
+    "number in a variable": (container("env/0/value", 1), "env LEVEL: its value is no text"),
+    "flag in a variable": (container("env/0/value", True), "env LEVEL: its value is no text"),
+    "annotations": (
+        put("Service", "metadata/annotations", {"a": "x" * 200_000, "b": "x" * 100_000}),
+        "an object may have 262144 of them"),
+    "annotations of a pod": (
+        put("Deployment", "spec/template/metadata/annotations", {"a": "x" * 300_000}),
+        "template.metadata.annotations: 300001 bytes"),
+    "access mode": (claim("accessModes", ["ReadWriteSome"]), "unknown mode 'ReadWriteSome'"),
+    "no access mode": (claim("accessModes", []), "spec.accessModes: is missing"),
+    "size of a claim": (claim("resources/requests/storage", "1 GB"), "'1 GB' is no size"),
+    "no size of a claim": (claim("resources", {}), "None is no size of a volume"),
+    "size of a pod's own claim": (
+        pod("volumes/1", {"name": "tmp", "ephemeral": {"volumeClaimTemplate": {"spec": {
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "5 G"}}}}}}),
+        "volumes tmp: ephemeral.resources.requests.storage: '5 G' is no size"),
+    "ordinary cron of a schedule": (
+        weekly("spec/trigger/cronSchedule/cron", "0 3 * * 0"),
+        "ScheduledWorkflow/weekly: schedule: cron: '0 3 * * 0' has 5 fields, not 6"),
+    "no trigger": (weekly("spec/trigger", {}), "give either a cron expression or an interval"),
+    "interval of a schedule": (
+        weekly("spec/trigger", {"periodicSchedule": {"intervalSecond": 0}}), "0 is refused"),
+    "runs of a schedule": (weekly("spec/maxConcurrency", 11), "11 runs at the same time are ref"),
+    "no run of a schedule": (weekly("spec/maxConcurrency", 0), "0 runs at the same time are ref"),
+    "version of a schedule": (
+        weekly("spec/pipelineVersionId", "x"),
+        "spec.pipelineVersionId: refers to a pipeline: no run of an applied schedule"),
+    "pipeline of a schedule": (weekly("spec/pipelineName", "x"), "spec.pipelineName: refers to a"),
+    "schedule of nothing": (weekly("spec/workflow", {}), "workflow.spec: is missing"),
+    "no status": (weekly("status", None), "status: is missing: the cluster refuses"),
     "secret": (put("Secret", "stringData/SERVICE_PASSWORD", "x"), "Secret/service: holds secret"),
     "data of a secret": (put("Secret", "data", {"A": "eA=="}), "Secret/service: holds secret"),
     "image of a pipeline": (unreadable_image, "exec-add.container.image: image is not pinned"),
@@ -345,6 +447,35 @@ def test_planted_fault(fault: str) -> None:
         str(finding) for finding in findings
     ]
     assert all(finding.mend for finding in findings)
+
+
+def test_a_schedule_that_cannot_work_is_told_with_what_does() -> None:
+    documents = sound()
+    weekly("spec/pipelineVersionId", "x")(documents)
+    [text] = found(documents)
+    assert "`trainyard schedule create`" in text
+    assert "CronJob" in text
+
+
+def test_kinds_of_the_same_name_elsewhere_are_left_alone() -> None:
+    for version, kind in (("serving.knative.dev/v1", "Service"), ("example.org/v1beta1", "Role")):
+        document = {"apiVersion": version, "kind": kind, "metadata": {"name": "a"}}
+        assert found({"one": document}) == []
+
+
+def test_every_field_that_kubernetes_knows_is_known() -> None:
+    """Compared with the schemas of Kubernetes itself."""
+    folder = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema"
+    for version in ("1.25.0", "1.31.0", kubernetes_validate.latest_version()):
+        schema = json.loads((folder / f"v{version}-local" / "_definitions.json").read_text())
+        models = {
+            name.rpartition(".")[2]: set(model.get("properties") or ())
+            for name, model in schema["$defs"].items()
+            if re.search(r"(api\.(apps|batch|core)|meta)\.v1\.\w+$", name)
+        }
+        for model, fields in FIELDS.items():
+            assert models[model] <= set(fields), (version, model)
+            assert {inner for inner in fields.values() if inner} <= set(FIELDS)
 
 
 def test_shared_clusters_want_limits_near_requests_and_a_policy_for_evictions() -> None:

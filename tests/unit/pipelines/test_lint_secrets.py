@@ -12,6 +12,8 @@ from pipelines.container_rules import Finding
 from pipelines.job_rules import check
 from pipelines.lint import lint_pipeline, lint_run
 from pipelines.lint.objects import lint_kubernetes
+from pipelines.option_texts import image_reference
+from pipelines.placement_options import parsed
 from pipelines.secret_words import (
     secret_in_content,
     secret_in_program,
@@ -68,7 +70,29 @@ def constant(name: str, value: Any) -> Callable[[Documents], None]:
     return plant
 
 
+def told(path: str) -> Callable[[Documents], None]:
+    """Puts it into a text that people read."""
+
+    def plant(documents: Documents) -> None:
+        *inner, last = path.split("/")
+        place: Any = documents[0]
+        for key in inner:
+            place = place.setdefault(key, {})
+        place[last] = f"Adds.\nRead with --password={PLANTED}"
+
+    return plant
+
+
 PLANTS = {
+    "description": told("pipelineInfo/description"),
+    "display name": told("pipelineInfo/displayName"),
+    "name of a task": told("root/dag/tasks/add/taskInfo/name"),
+    "description of an input": told(
+        "components/comp-add/inputDefinitions/parameters/a/description"
+    ),
+    "description of an output": told(
+        "components/comp-add/outputDefinitions/parameters/Output/description"
+    ),
     "variable": container("env", [{"name": "SERVICE_TOKEN", "value": PLANTED}]),
     "address in a variable": container("env", [{"name": "SERVICE", "value": ADDRESS}]),
     "two words": container("args", ["--password", PLANTED]),
@@ -100,6 +124,53 @@ def test_a_secret_in_a_pipeline_is_found_and_not_repeated(plant: str) -> None:
     assert documents != sound
     assert_told(lint_pipeline(documents))
     assert lint_pipeline(sound) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token: where the token is from", "Password: none is needed.\n\nSecret: that of others",
+        "Takes key: a name, and a TOKEN from a Secret.", "A secret\n  api_key: said by others",
+    ],
+)  # fmt: skip
+def test_descriptions_that_only_speak_of_secrets_hold_none(text: str) -> None:
+    documents = compiled(PIPELINES["pods"])
+    documents[0]["pipelineInfo"].update(description=text, displayName=text)
+    documents[0]["components"]["comp-add"]["inputDefinitions"]["parameters"]["a"].update(
+        description=text
+    )
+    assert lint_pipeline(documents) == []
+
+
+IMAGES = [
+    f"https://me:{PLANTED}@host/image:1", f"me:{PLANTED}@host/image:1", f"{PLANTED}@host/image:1",
+    f"host/image:1?token={PLANTED}", f"me:{PLANTED}@host/image@sha256:{'0' * 64}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_credentials_in_an_image_are_told_and_not_repeated(image: str) -> None:
+    pod = {"containers": [{"name": "a", "image": image}]}
+    document = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": pod}
+    documents = compiled(PIPELINES["pods"])
+    container("image", image)(documents)
+    for found in (lint_kubernetes([document]), check([document]), lint_pipeline(documents)):
+        text = "\n".join(map(str, found))
+        assert "image: is no image: it holds credentials" in text
+        assert PLANTED not in text
+
+
+@pytest.mark.parametrize("image", IMAGES)
+@pytest.mark.parametrize("name", ["torch=", "tourch=", ""])
+def test_an_option_with_credentials_in_an_image_is_refused_without_them(
+    image: str, name: str
+) -> None:
+    found: list[str] = []
+    parsed("image", [f"{name}{image}"], image_reference, found)
+    [problem] = found
+    assert problem.startswith(f"--image {name}…: " if name else "--image: ")
+    assert PLANTED not in problem
+    assert "accepted are" in problem or "imagePullSecret" in problem or "expected" in problem
 
 
 def assert_told(found: list[Finding]) -> None:
@@ -149,6 +220,12 @@ def test_the_name_of_a_secret_is_none() -> None:
     "document",
     [
         {"kind": "ConfigMap", "data": {"password": PLANTED}},
+        {"kind": "Pipeline", "spec": {"displayName": f"one --token={PLANTED}"}},
+        {"kind": "PipelineVersion", "spec": {"description": ADDRESS}},
+        {
+            "kind": "ScheduledWorkflow",
+            "spec": {"workflow": {"parameters": [{"name": "token", "value": PLANTED}]}},
+        },
         {"kind": "ConfigMap", "data": {"a.yaml": f"url: {ADDRESS}"}},
         {"kind": "ConfigMap", "data": {"a.json": f'{{"a": {{"apiKey": "{PLANTED}"}}}}'}},
         {"kind": "ConfigMap", "data": {"a.py": f'connect(token="{PLANTED}")'}},
