@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
@@ -69,6 +69,11 @@ class Parameter:
     description: str
 
 
+def nothing_wrong(values: Mapping[str, Any]) -> list[str]:
+    """The default `Plan.check`."""
+    return []
+
+
 @dataclass(frozen=True)
 class Plan:
     """A compiled pipeline, read back."""
@@ -76,6 +81,8 @@ class Plan:
     name: str
     steps: tuple[Step, ...]
     parameters: Mapping[str, Parameter]
+    check: Callable[[Mapping[str, Any]], list[str]] = nothing_wrong
+    """What is wrong with values, each sound for its stage, beside one another."""
 
     def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Validates parameter values against every stage and fills in the defaults.
@@ -88,12 +95,7 @@ class Plan:
         """
         if found := self.problems(given):
             raise SettingsError(found, f"the parameters of {self.name}")
-        values = self._filled(given)
-        for step in self.steps:
-            settings = build(step.stage.settings, self._settings(step, values))
-            values |= {p: getattr(settings, name) for name, p in step.parameters.items()}
-        values |= vars(build(ClusterChoice, self._cluster_choice(values)))
-        return {name: values[name] for name in self.parameters}
+        return self._typed(given)
 
     def unrolled(self, given: Mapping[str, Any]) -> Plan:
         """The plan in which a step that runs for each item of a list stands once for each.
@@ -131,7 +133,7 @@ class Plan:
         for step in self.steps:
             found += problems(step.stage.settings, self._settings(step, values))
         found += problems(ClusterChoice, self._cluster_choice(values))
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(found or self.check(self._typed(given))))
 
     def sound_steps(self, given: Mapping[str, Any]) -> dict[str, Settings]:
         """Task → settings, of the steps that nothing is wrong with."""
@@ -170,6 +172,15 @@ class Plan:
         """A step's validated settings for the given parameter values."""
         built: Settings = build(step.stage.settings, self._settings(step, values))
         return built
+
+    def _typed(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Every parameter's value in its proper type, of values that nothing is wrong with."""
+        values = self._filled(given)
+        for step in self.steps:
+            settings = build(step.stage.settings, self._settings(step, values))
+            values |= {p: getattr(settings, name) for name, p in step.parameters.items()}
+        values |= vars(build(ClusterChoice, self._cluster_choice(values)))
+        return {name: values[name] for name in self.parameters}
 
     def _inside_texts(self) -> set[str]:
         """Parameters whose values become parts of texts."""
@@ -214,7 +225,9 @@ def read(pipeline: Any) -> Plan:
     declared = spec["root"].get("inputDefinitions", {}).get("parameters", {})
     order = inspect.signature(pipeline.pipeline_func).parameters  # protobuf's maps have none
     parameters = {name: _parameter(name, declared[name]) for name in order if name in declared}
-    return Plan(pipeline.pipeline_func.__name__, tuple(_steps(spec)), parameters)
+    function = pipeline.pipeline_func
+    check = getattr(function, "problems", nothing_wrong)
+    return Plan(function.__name__, tuple(_steps(spec)), parameters, check)
 
 
 def load_stage(name: str) -> Stage[Any]:

@@ -39,7 +39,7 @@ def say(text: str = "hello") -> str:
 
 
 @component
-def numbers() -> list:
+def numbers() -> list[int]:
     return [1, 2]
 
 

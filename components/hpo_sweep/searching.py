@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -22,7 +23,13 @@ from components.hpo_sweep.bounds import violations
 from components.hpo_sweep.plan import SweepPlan
 from components.hpo_sweep.report import write_report
 from components.hpo_sweep.stage import SweepSettings
-from components.hpo_sweep.storage import Storage, copy_to_journal, open_storage, retry
+from components.hpo_sweep.storage import (
+    VARIABLE,
+    Storage,
+    copy_to_journal,
+    open_storage,
+    retry,
+)
 from components.hpo_sweep.trainer import PrunedError, TrainerEndedError, TrialError
 
 WAIT_SECONDS = 2.0
@@ -49,6 +56,9 @@ def run(settings: SweepSettings, job: Job) -> None:
     name = settings.study_name or f"{settings.trainer}-{definition}"
     folder = job.work.parent.parent / "studies" / digest(name, 16)
     storage = open_storage(folder / "journal.log", settings.heartbeat_seconds)
+    if settings.n_trials:
+        shown = f"{VARIABLE}=… trainyard dashboard" if os.environ.get(VARIABLE) else ""
+        job.report.message(f"study {name}; to watch: {shown or f'trainyard dashboard {folder}'}")
     try:
         worker = Worker(plan, job, storage, name, definition, folder)
         worker.work()

@@ -10,9 +10,9 @@ from torch import nn
 from components.core.artifacts.frames import FrameReader
 from components.core.artifacts.split import Split
 from components.core.errors import InputError, SettingsError
-from components.core.models import i3d, resized_i3d
-from components.core.models.i3d import ENDPOINTS, SMALL
+from components.core.models.i3d import ENDPOINTS
 from components.core.models.resized_i3d import ResizedI3D
+from components.core.models.sizes import SMALL
 from components.core.training.fit import resolve_device, resolve_precision
 from components.core.training.launch import node_group, process_problems
 from components.core.training.views import mirrored_names, swap_pairs
@@ -171,18 +171,7 @@ def _remarks(settings: TrainSettings, reader: FrameReader, parts: Parts) -> list
 
 def _size_problems(settings: TrainSettings, reader: FrameReader, parts: Parts) -> list[str]:
     size = settings.input_size
-    if settings.network == "i3d":
-        texts = i3d.size_problems(settings.clip_frames, size, size, size < SMALL)
-        problems = [f"clip_frames, input_size: {text}" for text in texts]
-    else:
-        problems = resized_i3d.size_problems(
-            settings.network,
-            size,
-            settings.target_size,
-            settings.clip_frames,
-            settings.read_at,
-            settings.apply_at,
-        )
+    problems = settings.size_problems(size)
     used = [reader.index.clips[clip] for clip in (*parts.train, *parts.val)]
     smallest = min((min(clip.height, clip.width) for clip in used), default=size)
     if size > smallest:

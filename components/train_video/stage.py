@@ -14,9 +14,13 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from components.core.errors import InputError, TrainyardError
+from components.core.models.sizes import network_problems, point_problems
 from components.core.settings import CONTENT, RUNTIME, Settings
 from components.core.stage import Job, Stage
 from components.core.training.options import milestone_problems
+
+ANY_SIZE = 64
+"""Side in pixels that every network takes, while the real one is not known."""
 
 
 class TrainSettings(Settings):
@@ -209,6 +213,17 @@ class TrainSettings(Settings):
             raise ValueError(f"expected pairs like turning_left=turning_right, not {bad}")
         return ", ".join(pairs)
 
+    def size_problems(self, input_size: int) -> list[str]:
+        """What is wrong with sizes and points, where clips of this side in pixels come in."""
+        return network_problems(
+            self.network,
+            input_size,
+            self.target_size,
+            self.clip_frames,
+            self.read_at,
+            self.apply_at,
+        )
+
     @property
     def mirrored(self) -> list[str]:
         """The pairs of `flip_pairs`, one by one."""
@@ -225,11 +240,9 @@ class TrainSettings(Settings):
             problems.append(
                 f"freeze: {self.freeze!r} would freeze random weights; give pretrained as well"
             )
-        if self.read_at > self.apply_at:
-            problems.append(
-                f"read_at: {self.read_at} comes after apply_at {self.apply_at}; a transformation "
-                f"can only be applied from where it is read, so use read_at 0 to {self.apply_at}"
-            )
+        problems += self.size_problems(self.input_size or ANY_SIZE)
+        if self.network != "transformer_resizer":
+            problems += point_problems(self.read_at, self.apply_at, ANY_SIZE, (ANY_SIZE, ANY_SIZE))
         if self.pretrained_resizer and self.network in ("i3d", "trilinear"):
             problems.append(
                 f"pretrained_resizer: network {self.network!r} has no resizer network; choose "

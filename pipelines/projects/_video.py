@@ -13,6 +13,7 @@ from components.check_changes.component import check_changes
 from components.check_changes.stage import STAGE as CHECK
 from components.check_changes.stage import YES
 from components.core.docstrings import documented
+from components.core.settings import build
 from components.dataset_sync.component import dataset_sync
 from components.dataset_sync.stage import STAGE as SYNC
 from components.evaluate_clips.component import evaluate_clips
@@ -87,8 +88,23 @@ def video_pipeline(name: str, title: str, summary: str, defaults: Mapping[str, A
 
     pipeline.__name__ = name
     pipeline.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+    pipeline.problems = size_problems  # type: ignore[attr-defined]
     described = documented(*STAGES, summary=summary, others=ClusterChoice)(pipeline)
     return dsl.pipeline(name=name.replace("_", "-"), display_name=title)(described)
+
+
+def size_problems(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the sizes of the stages, each sound for itself, beside one another."""
+    frame_size, input_size = int(values["frame_size"]), int(values["input_size"])
+    stored = frame_size + int(values["crop_margin"])
+    if input_size > stored:
+        return [
+            f"input_size: {input_size} is larger than the frames that will be stored ({stored} "
+            f"pixels); use at most {stored}, or a larger frame_size"
+        ]
+    training = build(TRAIN.settings, {n: values[n] for n in TRAIN.settings.model_fields})
+    found = training.size_problems(input_size or frame_size)
+    return [text if input_size else text.replace("input_size:", "frame_size:") for text in found]
 
 
 def _parameters(defaults: Mapping[str, Any]) -> dict[str, inspect.Parameter]:

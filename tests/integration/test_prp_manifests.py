@@ -95,7 +95,7 @@ def check_settings(pod: Document, documents: list[Document]) -> None:
         settings = yaml.safe_load(files[given.pop("-f").removeprefix("/trainyard/config/")])
         build(stage.settings, settings)
         places = {name.removeprefix("--") for name in given}
-        assert set(stage.inputs) <= places <= {*stage.inputs, *stage.outputs}
+        assert set(stage.inputs) - stage.optional <= places <= {*stage.inputs, *stage.outputs}
         variables = {v["name"] for v in container["env"]}
         for source in container["envFrom"]:
             variables |= set(maps[source["configMapRef"]["name"]])

@@ -17,6 +17,7 @@ from torch.nn import functional
 from components.core.errors import InputError
 from components.core.models.dropout import Dropout
 from components.core.models.same3d import SamePool3d, Size, Unit3d
+from components.core.models.sizes import SMALL, i3d_problems
 
 MIXED = {
     "Mixed_3b": (64, 96, 128, 16, 32, 32),
@@ -58,9 +59,6 @@ ENDPOINTS = (
     "Mixed_5c",
 )
 """The layers in order; what lies before `logits`."""
-
-SMALL = 160
-"""Below this input side, in pixels, MaxPool3d_2a is left out by `arguments_for`."""
 
 
 class I3D(nn.Module):
@@ -176,7 +174,7 @@ class I3D(nn.Module):
                 f"width, but got {' x '.join(str(n) for n in clips.shape)}"
             )
         _, _, frames, height, width = clips.shape
-        if problems := size_problems(frames, height, width, self.drop_pool_2a):
+        if problems := i3d_problems(frames, height, width, self.drop_pool_2a):
             raise InputError(f"I3D cannot take this clip: {'; '.join(problems)}")
 
 
@@ -192,24 +190,6 @@ def arguments_for(size: int, classes: int, width: float, dropout: float) -> dict
         "dropout": dropout,
         "drop_pool_2a": size < SMALL,
     }
-
-
-def smallest_input(drop_pool_2a: bool) -> tuple[int, int]:
-    """Fewest frames and pixels per side that give one full cell of the last map."""
-    return 8, 16 if drop_pool_2a else 32
-
-
-def size_problems(frames: int, height: int, width: int, drop_pool_2a: bool) -> list[str]:
-    """What is wrong with a clip's size, in words; empty when it can be used."""
-    least_frames, least_side = smallest_input(drop_pool_2a)
-    problems = []
-    if frames < least_frames:
-        problems.append(f"{frames} frames, but at least {least_frames} are needed")
-    if min(height, width) < least_side:
-        problems.append(
-            f"{height}x{width} pixels, but at least {least_side}x{least_side} are needed"
-        )
-    return problems
 
 
 def scaled(channels: int, width: float) -> int:

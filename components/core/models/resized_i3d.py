@@ -7,26 +7,14 @@ from typing import cast
 from torch import Tensor, nn
 
 from components.core.errors import InputError
-from components.core.models import i3d
-from components.core.models.i3d import I3D, SMALL, arguments_for
+from components.core.models.i3d import I3D, arguments_for
 from components.core.models.resizer import Resize, Resizer
-from components.core.models.spatial_transformer import SpatialTransformer, side_problem
+from components.core.models.sizes import NETWORKS, network_problems
+from components.core.models.spatial_transformer import SpatialTransformer
 from components.core.models.transformer_resizer import (
     TransformerWithResizer,
     TransformerWithResizer3D,
-    point_problems,
 )
-
-NETWORKS = (
-    "trilinear",
-    "resizer_2d",
-    "resizer_3d",
-    "stn_resizer_2d",
-    "stn_resizer_3d",
-    "transformer_resizer",
-    "transformer_resizer_3d",
-)
-"""What can stand before I3D."""
 
 RESIZERS = NETWORKS[1:]
 """Those that have weights."""
@@ -102,7 +90,7 @@ def resized_i3d(
     Raises:
         InputError: with everything that is wrong with the sizes and points.
     """
-    if problems := size_problems(network, input_size, target_size, frames, read_at, apply_at):
+    if problems := network_problems(network, input_size, target_size, frames, read_at, apply_at):
         raise InputError(f"resized_i3d cannot be built: {'; '.join(problems)}")
     target = target_size, target_size
     transformer = None
@@ -125,31 +113,3 @@ def resized_i3d(
         over_time=over_time,
     )
     return ResizedI3D(transformer, resizer, classifier)
-
-
-def size_problems(
-    network: str, input_size: int, target_size: int, frames: int, read_at: int, apply_at: int
-) -> list[str]:
-    """What is wrong with the sizes and points of a `resized_i3d`, in words; empty when all fits.
-
-    The points matter to `transformer_resizer` alone.
-    """
-    if network not in NETWORKS:
-        return [f"network: {network!r} is not one of {', '.join(NETWORKS)}"]
-    problems = [
-        f"target_size: {text}"
-        for text in i3d.size_problems(frames, target_size, target_size, target_size < SMALL)
-    ]
-    if input_size < 1:
-        problems.append(f"input_size: {input_size} pixels, but at least 1 is needed")
-    elif network.startswith("stn_") and (problem := side_problem(input_size)):
-        problems.append(f"input_size: {problem}")
-    if network == "transformer_resizer_3d" and (problem := side_problem(target_size)):
-        problems.append(f"target_size: {problem}")
-    if network == "transformer_resizer":
-        target = target_size, target_size
-        named = {"in_res": "input_size", "scale_shape": "target_size"}
-        for text in point_problems(read_at, apply_at, input_size, target):
-            name, rest = text.split(":", 1)
-            problems.append(f"{named.get(name, name)}:{rest}")
-    return problems

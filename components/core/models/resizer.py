@@ -16,9 +16,13 @@ from torch.nn import functional
 
 from components.core.errors import InputError
 from components.core.models.same3d import Size, same_conv3d
+from components.core.models.sizes import refuse_below_one
 
 SLOPE = 0.2
 """Of every LeakyReLU, below zero."""
+
+
+_NAME = "a resizer network"
 
 
 class Resizer(nn.Module):
@@ -52,7 +56,7 @@ class Resizer(nn.Module):
         self.in_channels = in_channels
         self.skip = skip
         self.resize = Resize(n_frames, scale_shape)
-        _refuse_below_one(in_channels=in_channels, num_resblocks=num_resblocks)
+        refuse_below_one(_NAME, in_channels=in_channels, num_resblocks=num_resblocks)
         if skip:
             return
 
@@ -99,7 +103,7 @@ class Resize(nn.Module):
     def __init__(self, n_frames: int, scale_shape: tuple[int, int]) -> None:
         super().__init__()
         height, width = scale_shape
-        _refuse_below_one(n_frames=n_frames, height=height, width=width)
+        refuse_below_one(_NAME, n_frames=n_frames, height=height, width=width)
         self.size: Size = n_frames, height, width
 
     def forward(self, clips: Tensor) -> Tensor:
@@ -161,8 +165,3 @@ def refuse_other_clips(clips: Tensor, channels: int) -> None:
             f"a resizer network takes clips of shape batch x {channels} channels x frames x height "
             f"x width, but got {' x '.join(str(n) for n in clips.shape)}"
         )
-
-
-def _refuse_below_one(**values: int) -> None:
-    if problems := [f"{name} is {value}" for name, value in values.items() if value < 1]:
-        raise InputError(f"a resizer network needs at least 1 of each: {', '.join(problems)}")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from components.core.errors import InputError
+from components.core.models.sizes import refuse_below_one, side_problem
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 """The affine map, row by row, that leaves every frame as it is."""
@@ -36,6 +37,7 @@ class SpatialTransformer(nn.Module):
 
     def __init__(self, in_channels: int, in_res: int = 112, in_time: int = 32) -> None:
         super().__init__()
+        refuse_below_one("a spatial transformer", in_channels=in_channels, in_time=in_time)
         self.shape = in_channels, in_time, in_res, in_res
         self.localisation = Localisation(in_channels, in_res, kernels=(7, 5))
         self.affine = affine_head(self.localisation.features)
@@ -138,17 +140,6 @@ def warped(clips: Tensor, maps: Tensor) -> Tensor:
         grid = functional.affine_grid(maps, list(frames.shape), align_corners=False)
         seen = functional.grid_sample(frames.to(maps.dtype), grid, align_corners=False)
     return seen.to(clips.dtype).view(-1, clips.shape[2], *seen.shape[1:]).transpose(1, 2)
-
-
-def side_problem(side: int) -> str:
-    """What is wrong with the side of frames to transform, in words; '' when it can be used."""
-    if side >= 4 and side % 4 == 0:
-        return ""
-    return f"{side} pixels cannot be halved twice; use a multiple of 4, for example {_near(side)}"
-
-
-def _near(side: int) -> int:
-    return max(4, 4 * round(side / 4))
 
 
 def _head(features: int, outputs: int) -> nn.Sequential:

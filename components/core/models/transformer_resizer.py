@@ -20,31 +20,17 @@ from components.core.models.resizer import (
     refuse_other_clips,
 )
 from components.core.models.same3d import Size
+from components.core.models.sizes import ENLARGED, POINTS, point_problems, refuse_below_one
 from components.core.models.spatial_transformer import (
     Localisation,
     affine_head,
     folded,
     predict,
     scale_head,
-    side_problem,
     warped,
 )
 
-POINTS = (
-    "input",
-    "c1",
-    "c2",
-    "resize",
-    "residual_blocks",
-    "c3",
-    "inner skip",
-    "c4",
-    "outer skip",
-)
-"""Where a transformation can be read and applied, 0 to 8: after each of these steps."""
-
-ENLARGED = POINTS.index("resize")
-"""From this point on the frames have the size of the result."""
+_NAME = "a resizer network"
 
 
 class TransformerWithResizer(nn.Module):
@@ -83,6 +69,7 @@ class TransformerWithResizer(nn.Module):
         apply_at: int = 7,
     ) -> None:
         super().__init__()
+        refuse_below_one(_NAME, in_channels=in_channels, num_resblocks=num_resblocks)
         if problems := point_problems(read_at, apply_at, in_res, scale_shape):
             raise InputError(f"TransformerWithResizer cannot be built: {'; '.join(problems)}")
         self.in_channels = in_channels
@@ -196,29 +183,3 @@ class TransformerWithResizer3D(Resizer):
             return enlarged
         theta = predict(self.affine, self.localisation(folded(enlarged)))
         return warped(enlarged, theta.view(-1, 2, 3))
-
-
-def point_problems(
-    read_at: int, apply_at: int, in_res: int, scale_shape: tuple[int, int]
-) -> list[str]:
-    """What is wrong with a TransformerWithResizer's points and sizes; empty when all fits."""
-    last = len(POINTS) - 1
-    problems = [
-        f"{name}: {value} is no point; use 0 (input) to {last} (output)"
-        for name, value in (("read_at", read_at), ("apply_at", apply_at))
-        if not 0 <= value <= last
-    ]
-    if problems:
-        return problems
-    if read_at > apply_at:
-        problems.append(
-            f"read_at: {read_at} comes after apply_at {apply_at}; a transformation can only be "
-            f"applied from where it is read, so use read_at 0 to {apply_at}"
-        )
-    height, width = scale_shape
-    if read_at >= ENLARGED and height != width:
-        problems.append(f"scale_shape: {height}x{width} is no square, as read_at {read_at} needs")
-    seen, name = (in_res, "in_res") if read_at < ENLARGED else (height, "scale_shape")
-    if problem := side_problem(seen):
-        problems.append(f"{name}: {problem}")
-    return problems

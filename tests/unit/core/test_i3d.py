@@ -9,7 +9,8 @@ from torch.nn import functional
 
 from components.core.errors import InputError
 from components.core.models import build, names
-from components.core.models.i3d import I3D, MIXED, size_problems
+from components.core.models.i3d import I3D, MIXED
+from components.core.models.sizes import i3d_problems
 
 BLOCKS = ("b", "c"), ("b", "c", "d", "e", "f"), ("b", "c")
 
@@ -161,8 +162,8 @@ def test_too_small_clips_are_refused_with_the_minimum() -> None:
         network(torch.zeros(1, 3, 7, 31, 40))
     with pytest.raises(InputError, match="1 x 2 x 8 x 32 x 32"):
         network(torch.zeros(1, 2, 8, 32, 32))
-    assert size_problems(8, 16, 16, drop_pool_2a=True) == []
-    assert size_problems(8, 16, 16, drop_pool_2a=False) != []
+    assert i3d_problems(8, 16, 16, drop_pool_2a=True) == []
+    assert i3d_problems(8, 16, 16, drop_pool_2a=False) != []
 
 
 def test_other_channels_widths_and_heads() -> None:

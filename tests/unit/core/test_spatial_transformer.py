@@ -119,6 +119,11 @@ def test_clips_of_another_size_are_refused(shape: tuple[int, ...]) -> None:
         moved()(torch.zeros(shape))
 
 
+def test_counts_below_one_are_refused_by_name() -> None:
+    with pytest.raises(InputError, match=r"a spatial transformer needs .*: in_time is 0"):
+        SpatialTransformer(3, in_res=16, in_time=0)
+
+
 def test_gradients_reach_every_weight() -> None:
     network = moved().train()
     clips: Tensor = torch.randn(2, 3, 5, 16, 16)

@@ -157,6 +157,8 @@ def test_the_earlier_form_is_the_3d_network_with_a_transformed_result() -> None:
 
 
 def test_sizes_that_do_not_fit_are_refused_by_name() -> None:
+    with pytest.raises(InputError, match=r"in_channels is 0, num_resblocks is -1"):
+        small(0, 7, in_channels=0, num_resblocks=-1)
     with pytest.raises(InputError, match=r"in_res: 14 pixels"):
         small(2, 7, in_res=14)
     with pytest.raises(InputError, match=r"scale_shape: 18 pixels"):

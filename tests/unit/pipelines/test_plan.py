@@ -72,6 +72,28 @@ def test_steps_below_conditions_are_wired_to_the_pipeline_itself(described: plan
     assert steps["train-video"].artifacts["split"] == ("split-clips", "split")
 
 
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"network": "stn_resizer_2d", "frame_size": 30}, "frame_size: 30 pixels cannot be halved"),
+        ({"network": "stn_resizer_3d", "input_size": 30}, "input_size: 30 pixels cannot be halved"),
+        ({"frame_size": 56, "input_size": 73}, "input_size: 73 is larger than the frames that wil"),
+        (
+            {"network": "transformer_resizer", "read_at": 4, "target_size": 113},
+            "target_size: 113 pixels cannot be halved twice",
+        ),
+        ({"frame_size": 8}, "clip_frames, frame_size: 8x8 pixels, but at least 16x16 are needed"),
+        ({"network": "trilinear", "target_size": 16, "frame_size": 1}, ""),
+        ({"frame_size": 56, "input_size": 72}, ""),  # the crop margin is stored too
+    ],
+)
+def test_sizes_that_cannot_work_are_found_before_anything_runs(
+    given: dict[str, object], text: str, described: plan.Plan
+) -> None:
+    found = described.problems({"source": "/clips", **given})
+    assert found == [] if not text else (len(found) == 1 and text in found[0]), found
+
+
 def test_groups_in_groups_are_read_too() -> None:
     @dsl.pipeline(name="nested")
     def nested(source: str, size: float = 2.0, repository: str = "") -> None:
