@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,8 @@ class Trainer:
         Args:
             settings: of the trainer.
             inputs: as the trainer names them.
-            folder: gets `settings.json`, `log.txt` and the model.
+            folder: gets `settings.json`, `log.txt`, the model, and `work`, a link to what the
+                trainer keeps for itself, such as curves for TensorBoard.
             state: where the trainer keeps its work.
             on_metrics: called for the figures of each epoch.
 
@@ -130,7 +132,7 @@ class Trainer:
             start_new_session=True,  # a Ctrl-C is for this process to pass on
         )
         try:
-            listener = _Listener(on_metrics, process.terminate)
+            listener = _Listener(on_metrics, process.terminate, partial(_link, folder, state))
             assert process.stdout is not None
             with open(folder / "log.txt", "a", encoding="utf-8") as log:
                 for line in process.stdout:
@@ -150,9 +152,15 @@ class Trainer:
 class _Listener:
     """Reads what the trainer prints."""
 
-    def __init__(self, on_metrics: OnMetrics, stop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        on_metrics: OnMetrics,
+        stop: Callable[[], None],
+        on_key: Callable[[str, str], None],
+    ) -> None:
         self._on_metrics = on_metrics
         self._stop = stop
+        self._on_key = on_key
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._message = ""
         self.asked = False
@@ -168,6 +176,8 @@ class _Listener:
             return
         if event["event"] == "state" and event["status"] == "failed":
             self._message = event["message"]
+        if event["event"] == "state" and "key" in event:
+            self._on_key(event["stage"], event["key"])
         # What comes after the decision to stop depends on how fast the machine is.
         if event["event"] == "metrics" and event["step"] is not None and not self.asked:
             self.asked = self._on_metrics(event["step"], event["values"])
@@ -177,6 +187,13 @@ class _Listener:
     def reason(self, code: int) -> str:
         """Why the trainer failed, as far as it said."""
         return self._message or "\n".join([f"exit code {code}; it ended with:", *self._tail])
+
+
+def _link(folder: Path, state: Path, stage: str, key: str) -> None:
+    """Makes `work` in the trial's folder lead to the work of the trainer."""
+    work = Path(os.path.relpath(state / stage / key / "work", folder))
+    with files.atomic_path(folder / "work") as temporary:
+        temporary.symlink_to(work)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

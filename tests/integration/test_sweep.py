@@ -119,6 +119,17 @@ def test_the_same_seed_makes_the_same_trials_also_when_continued(
     assert tried(other.sweep(n_trials=4, startup_trials=3, seed=6))[1:] != tried(whole)[1:4]
 
 
+def test_what_each_trial_works_with_lies_under_its_number(project: Project) -> None:
+    study = project.sweep(n_trials=2, settings="epochs=2")
+    [trials] = project.folder.glob("state/hpo_sweep/studies/*/trials")
+    assert sorted(path.name for path in trials.iterdir()) == ["0", "1"]
+    for trial in study.trials:
+        folder = trials / str(trial.number)
+        assert (folder / "work" / "epochs.txt").read_text() == "1\n2\n"
+        settings = json.loads((folder / "settings.json").read_text())
+        assert trial.settings.items() <= settings.items()
+
+
 def test_poor_trials_are_given_up_after_few_epochs(project: Project) -> None:
     study = project.sweep(
         n_trials=14, settings={"epochs": 10, "seconds": 0.05}, sampler="random", seed=2
