@@ -153,12 +153,13 @@ class Plan:
             ProblemsError: with every problem of both kinds.
         """
         wrong = self.problems(given)
-        outside = self._outside(self.sound_steps(given))
+        told = tuple(wrong)
+        outside = [p for p in self._outside(self.sound_steps(given)) if not str(p).endswith(told)]
         if wrong:
             raise ProblemsError([*wrong, *outside], f"the parameters of {self.name}")
         if outside:
             raise ProblemsError(outside, f"what {self.name} needs")
-        return self.resolve(given)
+        return self._typed(given)
 
     def run_places(self, given: Mapping[str, Any], folder: PurePath) -> dict[str, str]:
         """Unset parameters that get a place inside the run's folder."""

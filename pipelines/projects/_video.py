@@ -21,6 +21,7 @@ from components.evaluate_clips.stage import STAGE as EVALUATE
 from components.frame_extraction.component import frame_extraction
 from components.frame_extraction.stage import STAGE as EXTRACT
 from components.hpo_sweep.component import hpo_sweep
+from components.hpo_sweep.plan import SweepPlan
 from components.hpo_sweep.stage import STAGE as SWEEP
 from components.split_clips.component import split_clips
 from components.split_clips.stage import STAGE as SPLIT
@@ -88,13 +89,29 @@ def video_pipeline(name: str, title: str, summary: str, defaults: Mapping[str, A
 
     pipeline.__name__ = name
     pipeline.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
-    pipeline.problems = size_problems  # type: ignore[attr-defined]
+    pipeline.problems = problems  # type: ignore[attr-defined]
     described = documented(*STAGES, summary=summary, others=ClusterChoice)(pipeline)
     return dsl.pipeline(name=name.replace("_", "-"), display_name=title)(described)
 
 
-def size_problems(values: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the sizes of the stages, each sound for itself, beside one another."""
+def problems(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the settings of the stages, each sound for itself, beside one another."""
+    return [*_size_problems(values), *_search_problems(values)]
+
+
+def _search_problems(values: Mapping[str, Any]) -> list[str]:
+    """What the trainer says of the search; without one there is nothing to ask."""
+    fields = [field for field in SWEEP.settings.model_fields if field not in SWEEP_FIXED]
+    own = {field: values[field] for field in fields}
+    if not (own["n_trials"] or own["search_space"]):
+        return []
+    base = {field: values[field] for field in TRAIN.settings.model_fields}
+    sweep = SWEEP.settings(**own, trainer=TRAIN.name, settings=base)
+    wrong = SweepPlan.of(sweep)[1]
+    return [text for error in wrong for text in getattr(error, "problems", [str(error)])]
+
+
+def _size_problems(values: Mapping[str, Any]) -> list[str]:
     frame_size, input_size = int(values["frame_size"]), int(values["input_size"])
     stored = frame_size + int(values["crop_margin"])
     if input_size > stored:

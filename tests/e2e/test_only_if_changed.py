@@ -38,7 +38,7 @@ def test_trains_again_only_where_the_clips_are_others(tmp_path: Path, webhook: W
     done = ran(tmp_path, webhook, "first", only_if_changed=True)
     assert done.returncode == 0, done.stderr
     assert "training: models, fall has no published version yet" in done.stderr
-    assert "[7/7] triton_publish" in done.stderr
+    assert "[8/8] triton_publish" in done.stderr
     assert versions(tmp_path) == ["1"]
     assert record(tmp_path / "first")["ended_early"] == ""
     told = webhook.received.pop()
@@ -48,8 +48,8 @@ def test_trains_again_only_where_the_clips_are_others(tmp_path: Path, webhook: W
     done = ran(tmp_path, webhook, "second", only_if_changed=True, epochs=3)
     assert done.returncode == 0, done.stderr
     assert "ended early: nothing changed since version 1 of fall" in done.stderr
-    assert "[2/7] check_changes" in done.stderr
-    assert "[3/7]" not in done.stderr
+    assert "[2/8] check_changes" in done.stderr
+    assert "[3/8]" not in done.stderr
     assert versions(tmp_path) == ["1"]
     kept = record(tmp_path / "second")
     assert kept["status"] == "finished"

@@ -200,7 +200,7 @@ def test_a_pipeline_survives_the_eviction_of_its_driver_and_of_its_training(spac
     assert "train-video | pod first-train-video-" in said
     assert "the next one goes on where it stopped" in said
     assert "train-video: found Job/first-train-video" in said
-    assert "first: all 7 steps are done" in said
+    assert "first: all 8 steps are done" in said
     for place in ("train-video/model/model.json", "evaluate-clips/report", "model_repository"):
         assert (space.folder / "runs" / "first" / place).exists(), place
     driver = space.job("first")

@@ -1,5 +1,7 @@
 """Settings: typed, strict, every problem at once."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,15 @@ def test_every_malformed_assignment_is_named() -> None:
     assert len(caught.value.problems) == 3
 
 
+@pytest.fixture
+def usual_depth() -> Iterator[None]:
+    """Python's usual limit of recursion, which libraries of other tests raise."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(before)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -81,6 +92,7 @@ def test_every_malformed_assignment_is_named() -> None:
         ("{a: " * 900 + "}" * 900, "nested too deeply"),
     ],
 )
+@pytest.mark.usefixtures("usual_depth")
 def test_files_that_hold_no_parameters_are_refused(
     tmp_path: Path, content: str, message: str
 ) -> None:

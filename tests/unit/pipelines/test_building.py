@@ -61,7 +61,8 @@ def test_the_form_proposes_the_gpus_that_were_asked_for() -> None:
 
 
 def test_no_gpus_are_a_proposal_too() -> None:
-    documents = pipeline_documents(NAME, BuildOptions(placements(train_video={"gpus": 0})))
+    without = placements(train_video={"gpus": 0}, hpo_sweep={"gpus": 0})
+    documents = pipeline_documents(NAME, BuildOptions(without))
     assert form(documents)["gpus"] == "0"
     accelerator = containers(documents)["exec-train-video"]["resources"]["accelerator"]
     assert "gpus" in accelerator["resourceCount"]  # the form can still ask for some
@@ -107,7 +108,7 @@ def test_images_are_chosen_when_a_pipeline_is_compiled() -> None:
     pinned = "registry.example.org/mine@sha256:" + "0" * 64
     options = BuildOptions(registry="registry.example.org/vision", images={"torch": pinned})
     for name, container in containers(pipeline_documents(NAME, options)).items():
-        if name in ("exec-train-video", "exec-evaluate-clips"):
+        if name.startswith(("exec-train-video", "exec-evaluate-clips", "exec-hpo-sweep")):
             assert container["image"] == pinned
         elif name != "exec-triton-publish":
             assert container["image"].startswith("registry.example.org/vision/trainyard-data:")

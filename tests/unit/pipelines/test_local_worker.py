@@ -20,4 +20,4 @@ def test_no_step_begins_once_another_has_failed(name: str) -> None:
         assert waiting.count(0) == min(1, len(waiting))
         assert len(after) == max(0, len(waiting) - 1)
         assert not any(task.HasField("retry_policy") for task in group.dag.tasks.values())
-    assert sum(len(group.dag.tasks) for group in groups) == 8
+    assert sum(len(group.dag.tasks) for group in groups) == 11

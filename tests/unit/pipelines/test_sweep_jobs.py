@@ -63,13 +63,19 @@ def test_training_on_several_nodes_leaves_the_workers_of_a_search_alone() -> Non
     assert "NODES" not in str(steps["hpo-sweep"]["container"]["env"])
 
 
-def test_a_bad_space_is_refused_before_anything_is_rendered() -> None:
-    words = ["run", "action_recognition", "source=.", "--dry-run", "n_trials=3"]
-    space = "search_space={learning_rate: {low: 0.1, high: 0.01}, learnin_rate: [1, 2]}"
+@pytest.mark.parametrize("place", [[], ["--backend", "prp", "--pvc", "work:/data"]])
+def test_a_bad_space_is_refused_by_name_before_anything_is_rendered(place: list[str]) -> None:
+    words = ["run", "action_recognition", "source=s3://clips", "--dry-run", "n_trials=3", *place]
+    space = "search_space={learning_rate: {low: 0.1, high: 0.01}, learnin_rate: [1, 2], "
+    space += "dropout: {low: 0, high: 0.5, log: true}}"
     done = CliRunner().invoke(main, [*words, space])
     assert done.exit_code == 2
-    assert "search_space.learning_rate: low 0.1 is above high 0.01" in done.output
-    assert "search_space.learnin_rate: the trainer has no such setting; did you mean" in done.output
+    for text in (
+        "search_space.learning_rate: low 0.1 is above high 0.01",
+        "search_space.learnin_rate: the trainer has no such setting; did you mean",
+        "search_space.dropout: low 0 has no logarithm",
+    ):
+        assert done.output.count(text) == 1
 
 
 @pytest.mark.parametrize("variable", ["", "TRAINYARD_STATE_DIR", "TRAINYARD_OPTUNA_STORAGE"])
