@@ -51,9 +51,13 @@ class SweepPlan:
         except SettingsError as error:
             return None, [error]
         dimensions, problems = parse(restore_integers(settings.search_space), told.settings)
-        initial = [restore_integers(trial) for trial in settings.initial_trials]
+        by_name = {dimension.name: dimension for dimension in dimensions}
+        initial = [
+            {k: by_name[k].read(v) if k in by_name else v for k, v in restore_integers(t).items()}
+            for t in settings.initial_trials
+        ]
         problems += _initial_problems(initial, dimensions) if not problems else []
-        asked = _candidates(base, dimensions, initial)
+        asked = _candidates(base, dimensions, initial, _short(settings, told))
         answers = trainer.describe([candidate for _, candidate in asked])
         problems += _trainer_problems([where for where, _ in asked], answers.problems)
         base = answers.values[0]
@@ -153,24 +157,33 @@ def _candidates(
     base: dict[str, Any],
     dimensions: Sequence[Dimension],
     initial: Sequence[Mapping[str, Any]],
+    short: Mapping[str, Any],
 ) -> list[tuple[str, dict[str, Any]]]:
     """What the trainer has to accept: the settings, the ends of each range, and first trials."""
     ends = [(d.name, end) for d in dimensions for end in d.ends()]
+    tried = {**base, **short}
     return [
         ("settings", base),
-        *((f"search_space.{name}", {**base, name: end}) for name, end in ends),
-        *((f"initial_trials[{n}]", {**base, **trial}) for n, trial in enumerate(initial)),
+        *((name.replace("epochs", "sweep_epochs"), tried) for name in short),
+        *((f"search_space.{name}", {**tried, name: end}) for name, end in ends),
+        *((f"initial_trials[{n}]", {**tried, **trial}) for n, trial in enumerate(initial)),
     ]
+
+
+def _short(settings: SweepSettings, told: Description) -> dict[str, Any]:
+    """What a trial has other than the final training."""
+    given = settings.sweep_epochs and "epochs" in told.settings
+    return {"epochs": settings.sweep_epochs} if given else {}
 
 
 def _trainer_problems(places: Sequence[str], told: Sequence[Sequence[str]]) -> list[str]:
-    general = set(told[0])
-    return [
-        f"{where}: {problem}"
-        for where, problems in zip(places, told, strict=True)
-        for problem in problems
-        if where == "settings" or problem not in general
-    ]
+    found: list[str] = []
+    general: set[str] = set()
+    for where, problems in zip(places, told, strict=True):
+        found += [f"{where}: {problem}" for problem in problems if problem not in general]
+        if where in ("settings", "sweep_epochs"):  # what is wrong with all is told once
+            general |= {*problems}
+    return found
 
 
 def _sweep_problems(

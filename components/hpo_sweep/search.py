@@ -25,7 +25,7 @@ def sampler(name: str, seed: int, number: int, startup: int) -> samplers.BaseSam
     Each trial has a sampler with a seed of its own, so that a study that is continued goes on as
     one that was never stopped.
     """
-    own = seed * 1_000_003 + number
+    own = (seed * 1_000_003 + number) % 2**32  # what numpy takes
     match name:
         case "tpe":
             return samplers.TPESampler(n_startup_trials=startup, multivariate=True, seed=own)
@@ -78,6 +78,18 @@ def best_trial(study: optuna.Study) -> FrozenTrial | None:
 def is_feasible(trial: FrozenTrial) -> bool:
     """Whether a trial keeps the constraints."""
     return all(missed <= 0 for missed in trial.user_attrs.get(VIOLATIONS, {}).values())
+
+
+def begun(study: optuna.Study) -> int:
+    """How many trials have begun, those that take the place of others not counted."""
+    trials = study.get_trials(deepcopy=False)
+    return sum(t.state != TrialState.WAITING and RETRIED not in t.system_attrs for t in trials)
+
+
+def is_retried(study: optuna.Study, number: int) -> bool:
+    """Whether another trial takes the place of this one."""
+    trials = study.get_trials(deepcopy=False)
+    return any(number in trial.system_attrs.get(RETRIED, ()) for trial in trials)
 
 
 def still_free(study: optuna.Study, wanted: int) -> int:

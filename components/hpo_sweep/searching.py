@@ -25,6 +25,8 @@ from components.hpo_sweep.report import write_report
 from components.hpo_sweep.stage import SweepSettings
 from components.hpo_sweep.storage import (
     VARIABLE,
+    WORKER,
+    JournalFile,
     Storage,
     copy_to_journal,
     open_storage,
@@ -38,14 +40,18 @@ WAIT_SECONDS = 2.0
 HOPELESS = 3
 """So many failed trials without any other end the sweep."""
 
-DEFINITION, WORKER, METRICS, ERROR = "definition", "worker", "metrics", "error"
+DEFINITION, METRICS, ERROR = "definition", "metrics", "error"
 """Attributes of studies and trials."""
+
+FIXED = "fixed_params"
+"""Optuna's attribute of a trial from the queue: the values it was put there with."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def run(settings: SweepSettings, job: Job) -> None:
     """See `stage.hpo_sweep`."""
+    import psycopg2
     from sqlalchemy.exc import SQLAlchemyError
 
     plan, problems = SweepPlan.of(settings)
@@ -55,7 +61,10 @@ def run(settings: SweepSettings, job: Job) -> None:
     definition = digest([plan.definition, inputs], 16)
     name = settings.study_name or f"{settings.trainer}-{definition}"
     folder = job.work.parent.parent / "studies" / digest(name, 16)
-    storage = open_storage(folder / "journal.log", settings.heartbeat_seconds)
+    if settings.n_trials:
+        storage = open_storage(folder / "journal.log", settings.heartbeat_seconds)
+    else:  # what an earlier search found is no business of this run
+        storage = JournalFile(job.work / "nothing" / "journal.log")
     if settings.n_trials:
         shown = f"{VARIABLE}=… trainyard dashboard" if os.environ.get(VARIABLE) else ""
         job.report.message(f"study {name}; to watch: {shown or f'trainyard dashboard {folder}'}")
@@ -64,7 +73,7 @@ def run(settings: SweepSettings, job: Job) -> None:
         worker.work()
         study = worker.result()
         _write(study, worker.study, job)
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+    except (psycopg2.Error, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         text = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise ServiceError(
             f"the study's database failed: {text}; run again when it is back, nothing is lost"
@@ -140,8 +149,9 @@ class Worker:
             except DuplicatedStudyError:
                 study = optuna.load_study(study_name=name, storage=self._storage.studies)
             found = study.user_attrs.get(DEFINITION)
+            if found in (None, definition):
+                self._fill_queue(study, new=found is None)
             if found is None:  # new, or its maker died before all was in the queue
-                self._fill_queue(study)
                 study.set_user_attr(DEFINITION, definition)
             elif found != definition:
                 raise SettingsError(
@@ -160,15 +170,21 @@ class Worker:
             self._job.report.message(f"{died} trials of workers that died are tried again")
         return study
 
-    def _fill_queue(self, study: optuna.Study) -> None:
-        plan = self._plan
+    def _fill_queue(self, study: optuna.Study, new: bool) -> None:
+        """Puts what is tried without a sampler into the queue; of a grid so much as is wanted."""
+        plan, settings = self._plan, self._settings
+        if not new and settings.sampler != "grid":
+            return
         names = {dimension.name: dimension for dimension in plan.dimensions}
-        first = search.first_trials(
-            self._settings.sampler, plan.dimensions, plan.initial, self._settings.seed
-        )
-        for trial in first:
+        first = search.first_trials(settings.sampler, plan.dimensions, plan.initial, settings.seed)
+        wanted = first[: settings.n_trials] if settings.sampler == "grid" else first
+        trials = study.get_trials(deepcopy=False)
+        known = {digest(trial.system_attrs.get(FIXED, {})) for trial in trials}
+        for trial in wanted:
             stored = {name: names[name].stored(value) for name, value in trial.items()}
-            study.enqueue_trial(stored, skip_if_exists=True)
+            if digest(stored) not in known:
+                known.add(digest(stored))
+                study.enqueue_trial(stored)
 
     def _take_one(self, wanted: int) -> bool:
         """Runs one trial, if one may be begun; says whether."""
@@ -183,7 +199,7 @@ class Worker:
             self.study.sampler = search.sampler(
                 settings.sampler,
                 settings.seed,
-                len(self.study.get_trials(deepcopy=False)),
+                search.begun(self.study),
                 settings.startup_trials,
             )
 
@@ -202,7 +218,14 @@ class Worker:
             except TrainerEndedError as error:
                 self._job.report.warn(f"trial {begun[0]}: {error}")
                 self._give_back(begun[0])
-            except BaseException:
+            except BaseException as error:
+                claim.close()
+                if begun and _is_taken_over(error, self.study, begun[0]):
+                    self._job.report.warn(
+                        f"trial {begun[0]}: another worker has taken it over, because this one was "
+                        "silent for too long"
+                    )
+                    return True
                 for number in begun:
                     self._give_back(number)
                 raise
@@ -281,8 +304,9 @@ class Worker:
         with self._storage.claim(study.study_name):
             if not study.trials[number].state.is_finished():
                 study.tell(number, state=TrialState.FAIL)
-            if study.trials[number].state == TrialState.FAIL:
-                retry(study, study.trials[number])
+            failed = study.trials[number].state == TrialState.FAIL
+            if failed and not search.is_retried(study, number):
+                retry(study, study.trials[number], limit=None)
                 self._job.report.message(f"trial {number} goes on where it stopped, later")
 
     def _refuse_hopeless(self) -> None:
@@ -305,6 +329,12 @@ class Worker:
         shown = ", ".join(f"{name} {_short(value)}" for name, value in chosen.items())
         so_far = f" (best so far {best.value:.4g}, trial {best.number})" if best else ""
         self._job.report.message(f"trial {number}: {what}{so_far}; {shown}")
+
+
+def _is_taken_over(error: BaseException, study: optuna.Study, number: int) -> bool:
+    """Whether an error says no more than that somebody else has ended the trial."""
+    told = isinstance(error, ValueError | optuna.exceptions.UpdateFinishedTrialError)
+    return told and search.is_retried(study, number)
 
 
 def _write(study: Study, kept: optuna.Study, job: Job) -> None:

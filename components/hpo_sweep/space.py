@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from components.core.settings import closest
+from components.core.settings import closest, restore_integers
 
 if TYPE_CHECKING:
     import optuna
@@ -50,7 +50,12 @@ class Dimension:
 
     def stored(self, value: Any) -> Any:
         """A value in the form that Optuna keeps."""
-        return json.dumps(value) if self.choices else value
+        return json.dumps(self._chosen(value)) if self.choices else value
+
+    def read(self, value: Any) -> Any:
+        """A number that YAML takes for a text, such as 1e-4, as a number."""
+        number = None if self.choices or not isinstance(value, str) else _number(value)
+        return value if number is None else number
 
     def restored(self, value: Any) -> Any:
         """The opposite of `stored`."""
@@ -59,7 +64,7 @@ class Dimension:
     def holds(self, value: Any) -> bool:
         """Whether a value is one that may be tried."""
         if self.choices:
-            return json.dumps(value) in self._texts()
+            return self._chosen(value) is not None
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         return self.low <= value <= self.high and (not self.whole or value == int(value))
@@ -88,6 +93,11 @@ class Dimension:
         low, high = self.ends()
         step = {"step": self.step} if self.step else {}
         return {"low": low, "high": high, **({"log": True} if self.log else {}), **step}
+
+    def _chosen(self, value: Any) -> Any:
+        """The choice that a value is, None where it is none; 1 is 1.0, but not true."""
+        equal = [choice for choice in self.choices if choice == value]
+        return next((c for c in equal if isinstance(c, bool) == isinstance(value, bool)), None)
 
     def _texts(self) -> list[str]:
         return [json.dumps(choice) for choice in self.choices]
@@ -155,7 +165,7 @@ def _categorical(name: str, given: Mapping[str, Any], numeric: bool) -> Dimensio
         raise ValueError(f"choices {choices!r}: expected a list of two values or more")
     if numeric:
         choices = [value if (n := _number(value)) is None else n for value in choices]
-    texts = [json.dumps(value) for value in choices]
+    texts = [json.dumps(restore_integers([value])) for value in choices]
     if twice := sorted({text for text in texts if texts.count(text) > 1}):
         raise ValueError(f"choices hold {', '.join(twice)} more than once")
     return Dimension(name, choices=tuple(choices))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -26,14 +27,17 @@ from optuna.storages import (
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
-from components.core.errors import ServiceError
+from components.core.errors import InputError, ServiceError
 from components.core.state import digest
 
 VARIABLE = "TRAINYARD_OPTUNA_STORAGE"
 """A PostgreSQL URL, or the path of a journal file that all workers see; it may hold a password."""
 
-RETRIES = 3
-"""How often a trial whose worker died is tried again."""
+RETRIES = 10
+"""How often a trial is tried again after its worker died."""
+
+WORKER = "worker"
+"""Attribute of a trial that has begun: the number of its worker; set while the claim is held."""
 
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
@@ -90,8 +94,9 @@ class JournalFile(Storage):
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             mark = self._trial(study.study_name, trial.number)
             with suppress(BlockingIOError), _locked(mark, wait=False):
-                retry(study, study.tell(trial.number, state=TrialState.FAIL))
-                died += 1
+                if study.trials[trial.number].state == TrialState.RUNNING:  # still
+                    retry(study, study.tell(trial.number, state=TrialState.FAIL))
+                    died += 1
         return died
 
     def _trial(self, study: str, trial: int) -> Path:
@@ -133,6 +138,9 @@ class Postgres(Storage):
     def recover(self, study: optuna.Study) -> int:
         """See `Storage`."""
         before = len(study.get_trials(deepcopy=False, states=(TrialState.FAIL,)))
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if WORKER not in trial.user_attrs:  # it died before the claim, and a heartbeat, ended
+                retry(study, study.tell(trial.number, state=TrialState.FAIL))
         optuna.storages.fail_stale_trials(study)
         return len(study.get_trials(deepcopy=False, states=(TrialState.FAIL,))) - before
 
@@ -160,23 +168,54 @@ def open_storage(default: Path, heartbeat_seconds: int) -> Storage:
         ServiceError: the storage cannot be used; the message holds no password.
     """
     given = os.environ.get(VARIABLE, "").strip()
+    if problem := storage_problem(given):
+        raise ServiceError(problem)
     if "://" not in given:
         path = Path(given) if given else default
         try:
             return JournalFile(path)
         except OSError as error:
             raise ServiceError(f"{VARIABLE}: {path} cannot be used ({error.strerror})") from None
-    if urlsplit(given).scheme not in ("postgresql", "postgres", "postgresql+psycopg2"):
-        raise ServiceError(
-            f"{VARIABLE}: {urlsplit(given).scheme}:// is not accepted; "
-            "expected postgresql://user:password@host/database or the path of a journal file"
-        )
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} is damaged, or no journal of Optuna ({error!r}); move it away to search "
+                "anew, or give another study_name"
+            ) from None
     return Postgres(given, heartbeat_seconds)
 
 
-def retry(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-    """Puts a failed trial into the queue again, unless that was done too often."""
-    RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)(study, trial)
+def storage_problem(given: str) -> str:
+    """What is wrong with the form of the variable's value, never quoting it; '' for nothing."""
+    accepted = "expected postgresql://user:password@host/database or the path of a journal file"
+    scheme, separator, rest = given.partition("://")
+    if not separator:
+        if re.search(r"\b(host|user|password|dbname)\s*=", given):
+            return f"{VARIABLE}: the form of key=value pairs is not accepted; {accepted}"
+        return ""
+    if scheme not in ("postgresql", "postgres", "postgresql+psycopg2"):
+        return f"{VARIABLE}: {scheme[:20]}:// is not accepted; {accepted}"
+    try:
+        parts = urlsplit(given)
+        readable = parts.port is None or parts.port > 0
+    except ValueError:
+        readable = False
+    if not readable or rest.count("@") > 1 or "@" in rest.partition("/")[2]:
+        return (
+            f"{VARIABLE}: the address cannot be read; write special characters of the password as "
+            "%XX, such as %40 for @ and %2F for /"
+        )
+    return ""
+
+
+def retry(
+    study: optuna.Study, trial: optuna.trial.FrozenTrial, limit: int | None = RETRIES
+) -> None:
+    """Puts a failed trial into the queue again, unless that was done too often.
+
+    Args:
+        limit: how often; None for trials that were stopped in order, which is no fault of theirs.
+    """
+    RetryHeartbeatStaleTrialCallback(max_retry=limit)(study, trial)
 
 
 def copy_to_journal(study: optuna.Study, path: Path) -> None:

@@ -20,6 +20,8 @@ from components.core.artifacts.model_bundle import ModelBundle
 from components.core.errors import InputError, TrainyardError
 from components.core.lifetime import GRACE_SECONDS, PARENT_VARIABLE
 
+DESCRIBED = ("settings", "problems", "values")
+
 MODEL = "model"
 """The output of every trainer."""
 
@@ -85,7 +87,14 @@ class Trainer:
                 f"trainer: {self.name!r} cannot be run as python -m {self._module} ({said}); "
                 "expected a stage that trains, such as train_video, in an image that has it"
             )
-        told = json.loads(process.stdout.strip().splitlines()[-1])
+        try:
+            told = json.loads(process.stdout.strip().splitlines()[-1])
+            told = {key: told[key] for key in ("inputs", "outputs", *DESCRIBED)}
+        except (IndexError, KeyError, TypeError, ValueError):
+            raise InputError(
+                f"trainer: {self.name!r} does not describe itself; expected a stage that trains, "
+                "such as train_video"
+            ) from None
         if MODEL not in told["outputs"]:
             raise InputError(
                 f"trainer: {self.name!r} writes {', '.join(told['outputs'])} and no model; "
@@ -172,7 +181,7 @@ class _Listener:
         if shown:
             self._tail.append(shown)
             log(f"{shown}\n")
-        if event is None:
+        if event is None or not _is_sound(event):
             return
         if event["event"] == "state" and event["status"] == "failed":
             self._message = event["message"]
@@ -187,6 +196,22 @@ class _Listener:
     def reason(self, code: int) -> str:
         """Why the trainer failed, as far as it said."""
         return self._message or "\n".join([f"exit code {code}; it ended with:", *self._tail])
+
+
+def _is_sound(event: Mapping[str, Any]) -> bool:
+    """Whether an event has what is read of it; a trainer may print what it likes."""
+    match event["event"]:
+        case "state":
+            texts = [event.get("status"), event.get("message", ""), event.get("key", "")]
+            return all(isinstance(text, str) for text in [*texts, event.get("stage")])
+        case "metrics":
+            step, values = event.get("step"), event.get("values")
+            numbers = isinstance(values, dict) and all(
+                isinstance(value, int | float) for value in values.values()
+            )
+            return numbers and (step is None or (isinstance(step, int) and step >= 0))
+        case _:
+            return True
 
 
 def _link(folder: Path, state: Path, stage: str, key: str) -> None:

@@ -14,8 +14,9 @@ import pytest
 
 from components.core.artifacts.split import Split
 from components.core.artifacts.study import Study
-from components.core.errors import ProblemsError, ServiceError, TrainyardError
+from components.core.errors import InputError, ProblemsError, ServiceError, TrainyardError
 from components.core.settings import build
+from components.core.state import digest
 from components.hpo_sweep.stage import STAGE, SweepSettings, check
 
 TESTS = Path(__file__).parents[1]
@@ -258,6 +259,114 @@ def test_a_stopped_sweep_goes_on_in_the_middle_of_a_trial(
     assert project.trained() == [[str(n) for n in range(1, 9)]] * 3  # no epoch twice
 
 
+def test_a_search_that_was_stopped_tries_what_an_undisturbed_one_does(project: Project) -> None:
+    given: dict[str, Any] = {
+        "n_trials": 6,
+        "startup_trials": 2,
+        "pruner": "none",
+        "settings": {"epochs": 4, "seconds": 0.1},
+    }
+    undisturbed = project.sweep(**given, study_name="undisturbed")
+    for begun in (2, 4):
+        process = project.start(**given)
+        wait_for(lambda: len(project.trained()) >= 6 + begun)  # noqa: B023
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 143
+    study = project.sweep(**given)
+    kept = [trial.settings for trial in study.trials if trial.state == "complete"]
+    assert len(study.trials) > len(kept)
+    assert kept == [trial.settings for trial in undisturbed.trials]
+
+
+def test_first_trials_that_leave_something_open_differ_in_it(project: Project) -> None:
+    first = [{"rate": 0.1}, {"rate": "2e-1"}, {"rate": 0.3}]
+    trials = project.sweep(n_trials=4, initial_trials=first).trials[1:]
+    assert [trial.settings["rate"] for trial in trials] == [0.1, 0.2, 0.3]
+    assert len({(trial.settings["depth"], trial.settings["shape"]) for trial in trials}) > 1
+
+
+def test_stopping_in_order_uses_up_no_retries(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("components.hpo_sweep.storage.RETRIES", 0)
+    settings = {"epochs": 5, "seconds": 0.2}
+    for epoch in ("1", "2", "3"):
+        process = project.start(n_trials=1, settings=settings)
+        wait_for(lambda: any(epoch in epochs for epochs in project.trained()))  # noqa: B023
+        process.terminate()
+        assert process.wait(30) == 143
+    assert [t.state for t in project.sweep(n_trials=1, settings=settings).trials][-1] == "complete"
+
+
+def test_an_error_while_a_trial_is_chosen_holds_nobody_up(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Any, trial: Any) -> Any:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("components.hpo_sweep.space.Dimension.suggest", broken)
+        with pytest.raises(OSError, match="no space left"):
+            project.sweep(n_trials=2)
+    complete = [trial for trial in project.sweep(n_trials=2).trials if trial.state == "complete"]
+    assert len(complete) == 2
+
+
+def test_without_trials_nothing_of_an_earlier_search_and_no_storage_is_used(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert project.sweep(n_trials=2, study_name="mine").best >= 0
+    monkeypatch.setenv(OPTUNA, "postgresql://me@127.0.0.1:1/x")
+    study = project.sweep(n_trials=0, study_name="mine")
+    assert (study.best, study.trials) == (-1, [])
+
+
+def test_large_seeds_large_grids_and_whole_fractions(project: Project) -> None:
+    assert len(project.sweep(n_trials=2, seed=2**31, sampler="random").trials) == 2
+    steps = {"rate": {"low": 0.001, "high": 1, "step": 0.001}, "depth": [1, 9]}
+    study = project.sweep(n_trials=1, sampler="grid", search_space=steps)
+    assert len(study.trials) == 1
+    [journal] = project.folder.glob(f"state/hpo_sweep/studies/{digest(study.name, 16)}/*.log")
+    assert len(journal.read_text().splitlines()) < 100, "thousands of points wait for nobody"
+    assert len(project.sweep(n_trials=3, sampler="grid", search_space=steps).trials) == 3
+    study = project.sweep(n_trials=2, search_space={"offset": {"choices": [0.0, 1.0]}})
+    assert study.base_trial is not None, "the default 0.0 is one of the choices"
+
+
+def test_a_damaged_journal_is_named(project: Project) -> None:
+    project.sweep(n_trials=1, study_name="mine")
+    [journal] = project.folder.glob("state/hpo_sweep/studies/*/journal.log")
+    journal.write_bytes(b"{}\n" + journal.read_bytes())
+    with pytest.raises(InputError, match=r"journal.log is damaged, or no journal of Optuna"):
+        project.sweep(n_trials=2, study_name="mine")
+
+
+def test_a_worker_that_was_silent_too_long_leaves_its_trial_to_the_other(
+    project: Project, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(OPTUNA, database)
+    given: dict[str, Any] = {
+        "n_trials": 3,
+        "pruner": "none",
+        "heartbeat_seconds": 1,
+        "settings": {"epochs": 3, "seconds": 0.3},
+    }
+    silent = project.start(0, **given)
+    wait_for(lambda: any("1" in epochs for epochs in project.trained()), 60)
+    silent.send_signal(signal.SIGSTOP)
+    time.sleep(5)
+    other = project.start(1, **given)
+    wait_for(lambda: Path(project.folder / "out1").exists() or "waiting" in project.said(1), 60)
+    silent.send_signal(signal.SIGCONT)
+    assert [silent.wait(90), other.wait(90)] == [0, 0]
+    study = max(
+        (Study.load(project.folder / f"out{n}") for n in (0, 1)), key=lambda s: len(s.trials)
+    )
+    complete = [trial for trial in study.trials if trial.state == "complete"]
+    assert len(complete) == 3
+    assert len({str(trial.settings) for trial in complete}) == 3, "none is counted twice"
+
+
 @pytest.mark.parametrize("kind", ["journal", "postgres"])
 def test_four_workers_share_a_study_and_one_is_killed(
     kind: str, project: Project, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -288,7 +397,7 @@ def test_four_workers_share_a_study_and_one_is_killed(
     assert len(study.trials) == 14 + len(lost)
     for trial in lost:
         [again] = [t for t in complete if t.retry_of == trial.number]
-        assert again.settings == trial.settings
+        assert trial.settings.items() <= again.settings.items()
     said = "".join(path.read_text() for path in project.folder.rglob("*.log"))
     assert not secret or secret not in said
 
@@ -299,6 +408,10 @@ def test_four_workers_share_a_study_and_one_is_killed(
         ("mysql://root:hunter2@db/x", "mysql:// is not accepted"),
         ("postgresql://me:hunter2@127.0.0.1:1/x", "127.0.0.1 cannot be used: "),
         ("/proc/none/journal.log", "/proc/none/journal.log cannot be used"),
+        ("postgresql://me:a@hunter2@db/x", "the address cannot be read; write special characters"),
+        ("postgresql://me:hunter2/b@db/x", "the address cannot be read"),
+        ("postgresql://me:[hunter2@db/x", "the address cannot be read"),
+        ("host=db password=hunter2", "the form of key=value pairs is not accepted"),
     ],
 )
 def test_a_storage_that_cannot_be_used_is_named_without_its_password(
