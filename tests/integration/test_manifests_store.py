@@ -44,7 +44,7 @@ def test_the_object_store_serves_and_its_job_makes_buckets(place: Place) -> None
         end = wait_until(lambda: ended(api("GET", f"{jobs}/trainyard-buckets")), "the Job", 60)
         assert end == "Complete"
         api("DELETE", f"{jobs}/trainyard-buckets", {"propagationPolicy": "Background"})
-        wait_until(lambda: not api.find(f"{jobs}/trainyard-buckets"), "its end", 30)
+        wait_until(lambda: not api.find(f"{jobs}/trainyard-buckets"), "its end", 90)
     Minio(host, "admin", "administrators", secure=False).make_bucket("other")
     client = Minio(host, "trainyard", "of-the-steps", secure=False)
     for bucket in ("trainyard", "models"):
@@ -103,7 +103,7 @@ def serve(place: Place, binary: Path, host: str) -> None:
         except urllib3.exceptions.HTTPError:
             return False
 
-    wait_until(ready, "the object store", 30)
+    wait_until(ready, "the object store", 120)
 
 
 def ended(job: dict[str, Any]) -> str:
