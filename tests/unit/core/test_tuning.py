@@ -109,7 +109,7 @@ def test_the_command_line_can_do_without_a_study(tmp_path: Path, frames: Path) -
     study = write_study(tmp_path / "study", trial(0, 0.2, 1))
     words += ["--study", str(study), "--depth", "2"]
     assert main(stage, [*words, "--model", str(tmp_path / "two")]) == 0
-    best = ["-f", str(study / "best.json"), "--frames", str(frames)]
+    best = ["-f", str(study / "best.json"), *words[:4]]
     assert main(stage, [*best, "--model", str(tmp_path / "three")]) == 0
     assert calls == [
         RateSettings(),
