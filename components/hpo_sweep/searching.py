@@ -37,6 +37,9 @@ from components.hpo_sweep.trainer import PrunedError, TrainerEndedError, TrialEr
 WAIT_SECONDS = 2.0
 """Between looks at what other workers do."""
 
+PROGRESS_SECONDS = 2.0
+"""Between words about the epochs of a trial."""
+
 HOPELESS = 3
 """So many failed trials without any other end the sweep."""
 
@@ -92,6 +95,7 @@ class Worker:
         self._storage = storage
         self._folder = folder
         self._inputs = plan.trainer_inputs(job.inputs)
+        self._told = 0.0
         self.study = self._open(name, definition)
 
     def work(self) -> None:
@@ -279,7 +283,8 @@ class Worker:
             if monitor not in values:
                 return False
             note = f"trial {number}, epoch {epoch}: {monitor} {values[monitor]:.4g}"
-            self._progress(note)
+            if time.monotonic() - self._told >= PROGRESS_SECONDS:  # to count trials costs queries
+                self._progress(note)
             if repeat:
                 return False
             trial.report(values[monitor], epoch)
@@ -320,6 +325,7 @@ class Worker:
             )
 
     def _progress(self, note: str = "") -> None:
+        self._told = time.monotonic()
         done = self._settings.n_trials - search.still_free(self.study, self._settings.n_trials)
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         self._job.report.progress(done - len(running), self._settings.n_trials, "trials", note)
