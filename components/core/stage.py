@@ -106,8 +106,8 @@ class Stage(Generic[S]):
             for name in self.inputs
             if name in inputs or name not in self.optional
         }
-        if study := self.optional & {*resolved}:
-            settings = tuned(settings, resolved.pop(study.pop()), self.name, report)
+        if STUDY in resolved:
+            settings = tuned(settings, resolved.pop(STUDY), self.name, report)
         identity = {
             "stage": self.name,
             "code": __version__,

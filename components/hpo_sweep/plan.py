@@ -164,7 +164,7 @@ def _candidates(
     tried = {**base, **short}
     return [
         ("settings", base),
-        *((name.replace("epochs", "sweep_epochs"), tried) for name in short),
+        *((f"sweep_{name}", tried) for name in short),
         *((f"search_space.{name}", {**tried, name: end}) for name, end in ends),
         *((f"initial_trials[{n}]", {**tried, **trial}) for n, trial in enumerate(initial)),
     ]

@@ -66,11 +66,11 @@ def run(settings: SweepSettings, job: Job) -> None:
     folder = job.work.parent.parent / "studies" / digest(name, 16)
     if settings.n_trials:
         storage = open_storage(folder / "journal.log", settings.heartbeat_seconds)
+        shared = os.environ.get(VARIABLE)
+        how = f"{VARIABLE}=… trainyard dashboard" if shared else f"trainyard dashboard {folder}"
+        job.report.message(f"study {name}; to watch: {how}")
     else:  # what an earlier search found is no business of this run
         storage = JournalFile(job.work / "nothing" / "journal.log")
-    if settings.n_trials:
-        shown = f"{VARIABLE}=… trainyard dashboard" if os.environ.get(VARIABLE) else ""
-        job.report.message(f"study {name}; to watch: {shown or f'trainyard dashboard {folder}'}")
     try:
         worker = Worker(plan, job, storage, name, definition, folder)
         worker.work()

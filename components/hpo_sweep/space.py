@@ -165,7 +165,7 @@ def _categorical(name: str, given: Mapping[str, Any], numeric: bool) -> Dimensio
         raise ValueError(f"choices {choices!r}: expected a list of two values or more")
     if numeric:
         choices = [value if (n := _number(value)) is None else n for value in choices]
-    texts = [json.dumps(restore_integers([value]))[1:-1] for value in choices]
+    texts = [json.dumps(value) for value in restore_integers(choices)]
     if twice := sorted({text for text in texts if texts.count(text) > 1}):
         raise ValueError(f"choices hold {', '.join(twice)} more than once")
     return Dimension(name, choices=tuple(choices))

@@ -14,7 +14,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from components.core.errors import InputError, TrainyardError
-from components.core.models.sizes import network_problems, point_problems
+from components.core.models.sizes import Network, network_problems, point_problems
 from components.core.settings import CONTENT, RUNTIME, Settings
 from components.core.stage import Job, Stage
 from components.core.training.options import milestone_problems
@@ -36,16 +36,7 @@ class TrainSettings(Settings):
         description="Side in pixels of the crop that the network sees; 0 for the frame_size that "
         "the frames were extracted with",
     )
-    network: Literal[
-        "i3d",
-        "trilinear",
-        "resizer_2d",
-        "resizer_3d",
-        "stn_resizer_2d",
-        "stn_resizer_3d",
-        "transformer_resizer",
-        "transformer_resizer_3d",
-    ] = Field(
+    network: Network = Field(
         "i3d",
         description="i3d; or I3D behind something that enlarges small clips to target_size: a "
         "resizer network (resizer_2d, resizer_3d), a spatial transformer and a resizer network "

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
+from optuna.trial import TrialState
 
 from components.core.artifacts.split import Split
 from components.core.artifacts.study import Study
@@ -18,6 +20,7 @@ from components.core.errors import InputError, ProblemsError, ServiceError, Trai
 from components.core.settings import build
 from components.core.state import digest
 from components.hpo_sweep.stage import STAGE, SweepSettings, check
+from components.hpo_sweep.storage import RETRIES, JournalFile, retry
 
 TESTS = Path(__file__).parents[1]
 SPACE = {
@@ -285,10 +288,22 @@ def test_first_trials_that_leave_something_open_differ_in_it(project: Project) -
     assert len({(trial.settings["depth"], trial.settings["shape"]) for trial in trials}) > 1
 
 
-def test_stopping_in_order_uses_up_no_retries(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("components.hpo_sweep.storage.RETRIES", 0)
+def test_only_the_death_of_its_worker_uses_up_the_retries_of_a_trial(tmp_path: Path) -> None:
+    studies = JournalFile(tmp_path / "journal.log").studies
+    study = optuna.create_study(study_name="s", storage=studies)
+
+    def waits_after_failing(**how: Any) -> bool:
+        number = study.ask().number
+        retry(study, study.tell(number, state=TrialState.FAIL), **how)
+        return bool(study.get_trials(states=(TrialState.WAITING,)))
+
+    assert all(waits_after_failing(limit=None) for _ in range(RETRIES + 2)), "stopped in order"
+    assert not waits_after_failing()
+    assert all(waits_after_failing() for _ in range(RETRIES)), "another trial, died so often"
+    assert not waits_after_failing()
+
+
+def test_a_trial_that_is_stopped_again_and_again_is_finished(project: Project) -> None:
     settings = {"epochs": 5, "seconds": 0.2}
     for epoch in ("1", "2", "3"):
         process = project.start(n_trials=1, settings=settings)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from components.core.errors import InputError
 
 SMALL = 160
 """Below this input side, in pixels, I3D's MaxPool3d_2a is left out."""
 
-I3D = "i3d"
-
-NETWORKS = (
+Network = Literal[
+    "i3d",
     "trilinear",
     "resizer_2d",
     "resizer_3d",
@@ -17,8 +18,10 @@ NETWORKS = (
     "stn_resizer_3d",
     "transformer_resizer",
     "transformer_resizer_3d",
-)
-"""What can stand before I3D."""
+]
+"""I3D alone, or what stands before it."""
+
+I3D, *NETWORKS = get_args(Network)
 
 POINTS = (
     "input",
