@@ -313,7 +313,7 @@ def _step(task: plan_tasks.Task, container: Mapping[str, Any]) -> Step:
         artifacts={
             name: (source["producerTask"], source["outputArtifactKey"])
             for name in stage.inputs
-            if (source := task.artifacts[name]["taskOutputArtifact"])
+            if name in task.artifacts and (source := task.artifacts[name]["taskOutputArtifact"])
         },
         outputs=tuple(
             name

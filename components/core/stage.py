@@ -20,10 +20,10 @@ from components.core import files
 from components.core.artifacts import base
 from components.core.errors import InputError, ProblemsError, StoppedError, TrainyardError
 from components.core.events import Reporter
+from components.core.given import OPTIONAL, changed
 from components.core.lifetime import exit_on_sigterm, watch_runner
 from components.core.settings import Settings, build, is_content
 from components.core.state import StateDir, default_root
-from components.core.tuning import STUDY, tuned
 
 S = TypeVar("S", bound=Settings)
 
@@ -66,8 +66,8 @@ class Stage(Generic[S]):
     settings: type[S]
     function: Callable[[S, Job], None]
     inputs: Mapping[str, str] = field(default_factory=dict)
-    """Name of each input artifact → what it is. One named `study` is optional: the settings that
-    it found best take the place of those given, so that the result is that of a run with them."""
+    """Name of each input artifact → what it is. Those named `study` and `task` are optional: their
+    settings take the place of those given, so that the result is that of a run with them."""
     outputs: Mapping[str, str] = field(default_factory=dict)
     """Name of each output → what it is."""
     external: bool = False
@@ -82,7 +82,7 @@ class Stage(Generic[S]):
     @property
     def optional(self) -> set[str]:
         """Inputs that need not be given."""
-        return {STUDY} & {*self.inputs}
+        return OPTIONAL & {*self.inputs}
 
     def execute(
         self,
@@ -106,8 +106,8 @@ class Stage(Generic[S]):
             for name in self.inputs
             if name in inputs or name not in self.optional
         }
-        if STUDY in resolved:
-            settings = tuned(settings, resolved.pop(STUDY), self.name, report)
+        settings = changed(settings, resolved, self.name, report)
+        resolved = {name: path for name, path in resolved.items() if name not in OPTIONAL}
         identity = {
             "stage": self.name,
             "code": __version__,
@@ -182,7 +182,8 @@ class Stage(Generic[S]):
         paths = {
             key: Path(value.path) for key, value in arguments.items() if hasattr(value, "path")
         }
-        values = {key: value for key, value in arguments.items() if key not in paths}
+        left_out = {*paths, *self.optional}
+        values = {key: value for key, value in arguments.items() if key not in left_out}
         with reported_failure(report):
             settings = build(self.settings, values, self.name)
             inputs = {name: paths[name] for name in self.inputs if name in paths}

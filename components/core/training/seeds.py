@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 
 import numpy as np
-import torch
 
 ORDER, EXAMPLE, BATCH, VALIDATION, WEIGHTS = range(5)
 """What a stream of random numbers is for; different purposes never share a stream."""
@@ -23,6 +22,8 @@ def generator(seed: int, *position: int) -> np.random.Generator:
 
 def seed_all(seed: int, *position: int) -> None:
     """Seeds Python, numpy and torch (all devices) for one position."""
+    import torch
+
     state = np.random.SeedSequence([seed, *position]).generate_state(4, np.uint32)
     random.seed(int(state[0]) << 32 | int(state[1]))
     np.random.seed(state)

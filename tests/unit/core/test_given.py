@@ -1,4 +1,4 @@
-"""A stage that trains takes the settings that a search found, as if they had been given."""
+"""A stage takes the settings that a search found or a task asks for, as if they had been given."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from pydantic import Field
 
 from components.core.artifacts.split import Split
 from components.core.artifacts.study import Study, Trial
+from components.core.artifacts.task import Task
 from components.core.command_line import main, make_parser
 from components.core.errors import InputError, SettingsError
 from components.core.settings import Settings, build
@@ -22,7 +23,7 @@ class RateSettings(Settings):
 
 def make_stage(calls: list[RateSettings]) -> Stage[RateSettings]:
     def train(settings: RateSettings, job: Job) -> None:
-        assert "study" not in job.inputs
+        assert {*job.inputs} == {"frames"}
         calls.append(settings)
         Split.create("parent", {"a": "train"}, {}).save(job.outputs["model"])
 
@@ -30,7 +31,11 @@ def make_stage(calls: list[RateSettings]) -> Stage[RateSettings]:
         name="rate",
         settings=RateSettings,
         function=train,
-        inputs={"frames": "anything", "study": "what a search found (optional)"},
+        inputs={
+            "frames": "anything",
+            "study": "what a search found (optional)",
+            "task": "what is wanted (optional)",
+        },
         outputs={"model": "nothing"},
     )
 
@@ -98,6 +103,48 @@ def test_a_study_of_another_trainer_or_of_values_that_do_not_fit_is_refused(
     with pytest.raises(SettingsError, match="rate: "):
         stage.execute(RateSettings(), {"frames": frames, "study": wide}, out, tmp_path / "state")
     assert not out["model"].exists()
+
+
+def write_task(folder: Path, **settings: object) -> Path:
+    folder.mkdir()
+    Task.create("meals", settings).save(folder)
+    return folder
+
+
+def test_of_a_task_a_stage_takes_what_it_knows_and_a_search_has_the_last_word(
+    tmp_path: Path, frames: Path
+) -> None:
+    calls: list[RateSettings] = []
+    stage, state = make_stage(calls), tmp_path / "state"
+    task = write_task(tmp_path / "task", rate=0.3, depth=4, model_name="meals")
+    inputs = {"frames": frames, "task": task}
+    stage.execute(RateSettings(), inputs, {"model": tmp_path / "m"}, state)
+    assert calls == [RateSettings(rate=0.3, depth=4)]
+    stage.execute(
+        RateSettings(rate=0.3, depth=4), {"frames": frames}, {"model": tmp_path / "n"}, state
+    )
+    assert len(calls) == 1, "the same work, done already"
+    study = write_study(tmp_path / "study", trial(0, 0.2, 0.3))
+    stage.execute(RateSettings(), {**inputs, "study": study}, {"model": tmp_path / "o"}, state)
+    assert calls[1:] == [RateSettings(rate=0.2, depth=4)]
+
+
+def test_a_task_that_says_nothing_of_a_stage_changes_nothing(tmp_path: Path, frames: Path) -> None:
+    calls: list[RateSettings] = []
+    task = write_task(tmp_path / "task", model_name="meals")
+    inputs = {"frames": frames, "task": task}
+    make_stage(calls).execute(
+        RateSettings(depth=2), inputs, {"model": tmp_path / "m"}, tmp_path / "s"
+    )
+    assert calls == [RateSettings(depth=2)]
+
+
+def test_a_task_whose_values_a_stage_refuses_is_refused_by_name(
+    tmp_path: Path, frames: Path
+) -> None:
+    inputs = {"frames": frames, "task": write_task(tmp_path / "task", rate=3)}
+    with pytest.raises(SettingsError, match="rate: "):
+        make_stage([]).execute(RateSettings(), inputs, {"model": tmp_path / "m"}, tmp_path / "s")
 
 
 def test_the_command_line_can_do_without_a_study(tmp_path: Path, frames: Path) -> None:
