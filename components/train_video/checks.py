@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from torch import nn
 
@@ -13,20 +13,12 @@ from components.core.errors import InputError, SettingsError
 from components.core.models.i3d import ENDPOINTS
 from components.core.models.resized_i3d import ResizedI3D
 from components.core.models.sizes import SMALL
+from components.core.training import clip_checks
+from components.core.training.clip_checks import Parts
 from components.core.training.fit import resolve_device, resolve_precision
 from components.core.training.launch import node_group, process_problems
 from components.core.training.views import mirrored_names, swap_pairs
 from components.train_video.stage import TrainSettings
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Positions, in the frame index, of the clips to train and to validate with."""
-
-    train: list[int]
-    val: list[int]
-    remarks: list[str] = field(default_factory=list)
-    """What the user should know before training starts."""
 
 
 def check_inputs(settings: TrainSettings, reader: FrameReader, split: Split) -> Parts:
@@ -35,10 +27,10 @@ def check_inputs(settings: TrainSettings, reader: FrameReader, split: Split) -> 
     Raises:
         SettingsError: with every problem.
     """
-    parts = Parts(_clips(reader, split, "train"), _clips(reader, split, "val"))
+    parts = Parts.of(reader, split)
     problems = [
-        *_origin_problems(reader, split),
-        *_part_problems(parts),
+        *clip_checks.origin_problems(reader, split),
+        *clip_checks.part_problems(parts),
         *_label_problems(settings, reader, parts),
         *_size_problems(settings, reader, parts),
         *_network_problems(settings, parts),
@@ -90,46 +82,11 @@ def _machine_problems(settings: TrainSettings) -> list[str]:
     return problems
 
 
-def _clips(reader: FrameReader, split: Split, part: str) -> list[int]:
-    return [n for n, clip in enumerate(reader.index.clips) if split.parts.get(clip.id) == part]
-
-
-def _origin_problems(reader: FrameReader, split: Split) -> list[str]:
-    if split.parent == reader.index.parent:
-        return []
-    return [
-        f"split: it divides the clips {split.parent[:12]}, but the frames are of the clips "
-        f"{reader.index.parent[:12]}; split and extract the same data set"
-    ]
-
-
-def _part_problems(parts: Parts) -> list[str]:
-    return [
-        f"split: no clip of the {name} part has frames; make the part larger"
-        for name, clips in (("train", parts.train), ("val", parts.val))
-        if not clips
-    ]
-
-
 def _label_problems(settings: TrainSettings, reader: FrameReader, parts: Parts) -> list[str]:
-    index = reader.index
     problems = []
-    if not settings.multi_label and (absent := _untaught(reader, parts)):
-        problems.append(
-            f"split: no training clip of class {absent}; add clips, or leave the class out of the "
-            "data set"
-        )
     if not settings.multi_label:
-        if len(index.classes) < 2:
-            problems.append(f"frames: {len(index.classes)} class; at least 2 can be told apart")
-        used = [*parts.train, *parts.val]
-        several = [index.clips[c].id for c in used if len(index.clips[c].labels) != 1]
-        if several:
-            problems.append(
-                f"frames: {len(several)} clips do not have exactly one label, for example "
-                f"{several[0]!r}; set multi_label: true"
-            )
-    if settings.localisation and not any(index.clips[clip].segments for clip in parts.train):
+        problems += clip_checks.class_problems(reader, parts, "set multi_label: true")
+    if settings.localisation and not any(reader.index.clips[clip].segments for clip in parts.train):
         problems.append(
             f"localisation: {settings.localisation} needs training clips with time segments, and "
             "none has any; sync the data set with segments, or set it to 0"
@@ -137,17 +94,9 @@ def _label_problems(settings: TrainSettings, reader: FrameReader, parts: Parts) 
     return problems
 
 
-def _untaught(reader: FrameReader, parts: Parts) -> str:
-    """The classes without a training clip; nothing where there is no training clip at all."""
-    index = reader.index
-    present = {label for clip in parts.train for label in index.clips[clip].labels}
-    absent = [name for name in index.classes if name not in present]
-    return ", ".join(map(repr, absent)) if parts.train else ""
-
-
 def _remarks(settings: TrainSettings, reader: FrameReader, parts: Parts) -> list[str]:
     remarks = []
-    if settings.multi_label and (absent := _untaught(reader, parts)):
+    if settings.multi_label and (absent := clip_checks.untaught(reader, parts)):
         # the other classes can still be learned
         remarks.append(
             f"no training clip of class {absent}: what the network says of it will mean nothing"
@@ -171,23 +120,15 @@ def _remarks(settings: TrainSettings, reader: FrameReader, parts: Parts) -> list
 
 def _size_problems(settings: TrainSettings, reader: FrameReader, parts: Parts) -> list[str]:
     size = settings.input_size
-    problems = settings.size_problems(size)
-    used = [reader.index.clips[clip] for clip in (*parts.train, *parts.val)]
-    smallest = min((min(clip.height, clip.width) for clip in used), default=size)
-    if size > smallest:
-        problems.append(
-            f"input_size: {size} is larger than the stored frames ({smallest} pixels); "
-            f"use at most {smallest}, or extract with a larger frame_size"
-        )
-    return problems
+    return [*settings.size_problems(size), *clip_checks.crop_problems(size, reader, parts)]
 
 
 def _network_problems(settings: TrainSettings, parts: Parts) -> list[str]:
     count = len(parts.train)
     if not count:
         return []
-    if settings.batch_size > count:
-        return [f"batch_size: {settings.batch_size} is more than the {count} training clips"]
+    if problems := clip_checks.batch_problems(settings.batch_size, parts):
+        return problems
     smallest = count // -(-count // settings.batch_size)
     size = seen_size(settings)
     name = "input_size" if settings.network == "i3d" else "target_size"

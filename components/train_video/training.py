@@ -17,13 +17,14 @@ from components.core.events import Reporter
 from components.core.models.resized_i3d import RESIZERS
 from components.core.stage import Job
 from components.core.training.classification import ClipClassification, balanced_weights
+from components.core.training.clip_checks import Parts, lost_clips
 from components.core.training.clips import ClipExamples
 from components.core.training.fit import FitResult, finished, fit
 from components.core.training.launch import count_processes, launch
 from components.core.training.options import FitOptions
 from components.core.training.views import Augmentation, Window, swap_pairs
 from components.train_video.bundles import Trained, write_bundles
-from components.train_video.checks import Parts, check_inputs
+from components.train_video.checks import check_inputs
 from components.train_video.networks import architecture_of, make_network
 from components.train_video.stage import TrainSettings
 
@@ -150,10 +151,7 @@ def describe(
     total = sum(value.numel() for value in network.parameters())
     trained = sum(value.numel() for value in network.parameters() if value.requires_grad)
     frozen = f", {trained:,} of them trained" if trained < total else ""
-    known = {clip.id for clip in reader.index.clips}
-    lost = sum(
-        where in ("train", "val") and clip not in known for clip, where in split.parts.items()
-    )
+    lost = lost_clips(reader, split)
     text = (
         f"{settings.network} with {total:,} parameters{frozen}, {settings.clip_frames} frames of "
         f"{settings.input_size}x{settings.input_size}; {len(parts.train)} clips to train, "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 
 Row = dict[str, float]
@@ -30,3 +32,14 @@ def exhausted(history: Sequence[Row], epochs: int, early_stop: int, monitor: str
     if len(history) >= epochs:
         return True
     return bool(early_stop and len(history) - best_epoch(history, monitor) >= early_stop)
+
+
+def as_csv(history: Sequence[Row]) -> str:
+    """The epochs as CSV with a header; columns in the order in which they appear."""
+    columns = list(dict.fromkeys(name for row in history for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
+    writer.writeheader()
+    for row in history:
+        writer.writerow({name: f"{value:.9g}" for name, value in row.items()})
+    return text.getvalue()

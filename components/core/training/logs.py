@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 
 from components.core import files
-from components.core.training.history import Row
+from components.core.training.history import as_csv
 from components.core.training.module import FitModule
 
 EVERY = 10
@@ -68,14 +65,3 @@ class Logs(pl.Callback):
         if self._writer:
             self._writer.close()
             self._writer = None
-
-
-def as_csv(history: Sequence[Row]) -> str:
-    """The epochs as CSV with a header; columns in the order in which they appear."""
-    columns = list(dict.fromkeys(name for row in history for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
-    writer.writeheader()
-    for row in history:
-        writer.writerow({name: f"{value:.9g}" for name, value in row.items()})
-    return text.getvalue()

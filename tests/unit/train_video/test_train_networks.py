@@ -24,9 +24,9 @@ from components.core.models.bundle import load_network
 from components.core.models.resized_i3d import NETWORKS, ResizedI3D
 from components.core.settings import build as settings_of
 from components.core.training.classification import ClipClassification
+from components.core.training.clip_checks import Parts
 from components.core.training.optimizers import make_optimizer
 from components.core.training.options import FitOptions
-from components.train_video.checks import Parts
 from components.train_video.networks import architecture_of, make_network
 from components.train_video.stage import STAGE, TrainSettings
 from components.train_video.training import make_examples
