@@ -14,7 +14,9 @@ from components.core.errors import InputError
 from components.core.formats import triton
 from components.core.storage import Storage, is_s3, open_storage
 
-GRAPH = "model.onnx"
+GRAPHS = tuple(served.last for served in triton.FORMATS.values())
+"""Files of which one says that a version is complete: it appears last and is removed first."""
+
 CARD = "model_card.json"
 ABANDONED_SECONDS = 3600.0
 
@@ -26,6 +28,8 @@ class Version:
     number: int
     complete: bool
     """False: a publication into a bucket was interrupted."""
+    graph: str
+    """Which of GRAPHS it holds; '' for none."""
     bundle: str
     """Fingerprint of the bundle it was published from; '' if not published by us."""
     clips: str = ""
@@ -49,6 +53,11 @@ def reach(uri: str) -> None:
     except InputError:
         # Empty is fine here, and a missing bucket fails again.
         next(iter(storage.items()), None)
+
+
+def graph_in(names: set[str]) -> str:
+    """The one of GRAPHS that is among the files of a version; '' for none."""
+    return next((graph for graph in GRAPHS if graph in names), "")
 
 
 class ModelRepository:
@@ -101,15 +110,18 @@ class ModelRepository:
         """Publishes a version directory under the next free number; returns it.
 
         Raises:
-            InputError: other publishers keep taking the numbers.
+            InputError: `content` is no version, or other publishers keep taking the numbers.
         """
+        last = graph_in({name for name in GRAPHS if (content / name).is_file()})
+        if not last:
+            raise InputError(f"{content} holds no model: none of {', '.join(GRAPHS)}")
         self._clear_abandoned()
         for _ in range(20):
             # A number whose publication was interrupted is free: storage replaces the leftover.
             taken = [version.number for version in self.versions() if version.complete]
             number = max(taken, default=0) + 1
             try:
-                self.storage.publish(content, f"{self.model}/{number}", GRAPH)
+                self.storage.publish(content, f"{self.model}/{number}", last)
             except InputError:
                 if number not in [v.number for v in self.versions() if v.complete]:
                     raise
@@ -121,11 +133,11 @@ class ModelRepository:
 
     def remove_old(self, keep: int, spare: int) -> list[int]:
         """Removes complete versions older than the newest `keep`, never `spare`; returns them."""
-        numbers = [version.number for version in self.versions() if version.complete]
-        doomed = [number for number in numbers[:-keep] if number != spare] if keep else []
-        for number in doomed:
-            self.storage.remove(f"{self.model}/{number}", first=GRAPH)
-        return doomed
+        complete = [version for version in self.versions() if version.complete]
+        doomed = [old for old in complete[:-keep] if old.number != spare] if keep else []
+        for old in doomed:
+            self.storage.remove(f"{self.model}/{old.number}", first=old.graph)
+        return [old.number for old in doomed]
 
     def _entries(self) -> Iterator[tuple[int, str]]:
         for item in self.storage.items(self.model):
@@ -134,12 +146,19 @@ class ModelRepository:
                 yield int(parts[1]), "/".join(parts[2:])
 
     def _version(self, number: int, names: set[str]) -> Version:
-        ours = CARD in names
-        card = self._card(number) if ours else {}
+        card = self._card(number) if CARD in names else {}
         data = card.get("data")
         clips = data.get("clips") if isinstance(data, dict) else ""
-        complete = GRAPH in names or not ours
-        return Version(number, complete, str(card.get("fingerprint", "")), str(clips or ""))
+        graph = graph_in(names)
+        # The card need not be the first file that arrived.
+        ours = bool(names & {CARD, f"{self.model}.config"})
+        return Version(
+            number,
+            complete=bool(graph) or not ours,
+            graph=graph,
+            bundle=str(card.get("fingerprint", "")),
+            clips=str(clips or ""),
+        )
 
     def _card(self, number: int) -> dict[str, Any]:
         """The model card of a version; empty where it cannot be read as one."""

@@ -1,15 +1,32 @@
-"""The network that was evaluated, as an ONNX graph to serve."""
+"""The network that was evaluated, in the format in which it is served."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from components.core import files
 from components.core.artifacts.evaluation import Evaluation
 from components.core.artifacts.model_bundle import ModelBundle, kept
+from components.core.errors import InputError
 from components.core.events import Reporter
+from components.core.formats.savedmodel import serving_signature, signature_differences
+from components.core.formats.triton import FORMATS
 
 NOISE_SEED = 0
+
+
+@dataclass(frozen=True)
+class Servable:
+    """A bundle in one format that Triton serves."""
+
+    place: Path
+    """The bundle's directory; nothing in it is changed."""
+    bundle: ModelBundle
+    kind: str
+    """One of FORMATS."""
+    path: Path
+    """The ONNX file, or the SavedModel's folder."""
 
 
 def evaluated(model: Path, evaluation: Evaluation) -> tuple[Path, ModelBundle]:
@@ -30,15 +47,63 @@ def evaluated(model: Path, evaluation: Evaluation) -> tuple[Path, ModelBundle]:
     return model, best
 
 
-def graph_of(place: Path, bundle: ModelBundle, work: Path, report: Reporter) -> Path:
-    """The bundle's ONNX file; made and compared with PyTorch if it has weights only.
+def servable(
+    place: Path, bundle: ModelBundle, serve_as: str, work: Path, report: Reporter
+) -> Servable:
+    """The bundle in the format that it is served in.
+
+    Args:
+        place: the bundle's directory.
+        bundle: its index.
+        serve_as: one of FORMATS, or `auto` for the first of them that the bundle has.
+        work: where an ONNX file is made of a bundle that has PyTorch weights only.
+        report: told of that.
 
     Raises:
-        InputError: the bundle has neither.
-        TrainyardError: the exported graph computes something else.
+        InputError: the bundle has no such format, or its SavedModel is not what `model.json` says.
+        TrainyardError: TensorFlow is missing for a SavedModel, or an exported graph computes
+            something else.
     """
-    if "onnx" in bundle.formats or "safetensors" not in bundle.formats:
-        return bundle.file(place, "onnx")
+    can = [kind for kind in FORMATS if kind in bundle.formats]
+    if "safetensors" in bundle.formats and "onnx" not in can:
+        can.append("onnx")
+    if not can or serve_as not in ("auto", *can):
+        raise InputError(_cannot(place, bundle, serve_as, can))
+    kind = can[0] if serve_as == "auto" else serve_as
+    if kind not in bundle.formats:
+        return Servable(place, bundle, kind, _exported(place, bundle, work, report))
+    path = bundle.file(place, kind)
+    if kind == "savedmodel":
+        _agree(path, bundle)
+    return Servable(place, bundle, kind, path)
+
+
+def _cannot(place: Path, bundle: ModelBundle, serve_as: str, can: list[str]) -> str:
+    have = ", ".join(bundle.formats) or "none"
+    if not can:
+        return f"{place} holds no model that Triton serves (formats: {have}); train it again"
+    return (
+        f"serve_as: {place} cannot be served as {serve_as} (formats: {have}); accepted for it are "
+        f"auto and {', '.join(can)}"
+    )
+
+
+def _agree(folder: Path, bundle: ModelBundle) -> None:
+    signature = serving_signature(folder)
+    if found := signature_differences(signature, bundle.inputs, bundle.outputs):
+        raise InputError(
+            "\n  - ".join(
+                [
+                    f"{folder} is served by its signature, and that is not what model.json says; "
+                    "export the model again. What differs:",
+                    *found,
+                ]
+            )
+        )
+
+
+def _exported(place: Path, bundle: ModelBundle, work: Path, report: Reporter) -> Path:
+    """The ONNX file of a bundle that has weights only, compared with PyTorch."""
     import torch
 
     from components.core.models.bundle import load_network

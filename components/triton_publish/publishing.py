@@ -10,18 +10,26 @@ from typing import Any
 
 from components.core import files
 from components.core.artifacts.evaluation import ClipMetrics, Evaluation
-from components.core.artifacts.model_bundle import ModelBundle
+from components.core.artifacts.model_bundle import ModelBundle, Tensor
 from components.core.artifacts.publication import Publication
 from components.core.errors import InputError, ServiceError
 from components.core.formats import triton
 from components.core.formats.model_config_ini import ModelConfigIni
-from components.core.model_repository import CARD, GRAPH, ModelRepository
+from components.core.model_repository import CARD, ModelRepository
 from components.core.stage import Job
 from components.core.state import digest
 from components.triton_publish.card import card_text, model_card
-from components.triton_publish.evaluated import evaluated, graph_of
+from components.triton_publish.evaluated import Servable, evaluated, servable
+from components.triton_publish.reference import reference
 from components.triton_publish.server import TOLERANCE, Server, compare
 from components.triton_publish.stage import PublishSettings
+
+PLOTS = {
+    "history": "training_history.png",
+    "training_confusion": "train_confusion.png",
+    "test_confusion": "confusion.png",
+}
+"""What a plot is called in a SavedModel's assets → file of the Evaluation; each may be absent."""
 
 INSIDE = "model_repository"
 """Folder of the repository when it is part of the output."""
@@ -33,11 +41,14 @@ def run(settings: PublishSettings, job: Job) -> None:
     place, bundle = evaluated(job.inputs["model"], evaluation)
     metrics = ClipMetrics.read(job.inputs["evaluation"])
     name = settings.model_name or bundle.name
-    config = _config(name, bundle, evaluation, settings)
-    graph = graph_of(place, bundle, job.work, job.report)
+    _publishable(name, bundle, evaluation, settings)
+    model = servable(place, bundle, settings.serve_as, job.work, job.report)
+    config = _config(name, model, settings)
     card = model_card(name, bundle, evaluation, metrics)
     files.remove(job.work / "version")
-    content = version_directory(job.work / "version", name, bundle, graph, card)
+    content = version_directory(job.work / "version", name, model, card)
+    if model.kind == "savedmodel":
+        add_assets(content, name, job.inputs["evaluation"])
     out = job.outputs["published"]
     out.mkdir()
     uri = settings.repository or str(out / INSIDE)
@@ -48,7 +59,7 @@ def run(settings: PublishSettings, job: Job) -> None:
     if removed:
         gone = ", ".join(map(str, removed))
         job.report.message(f"removed older versions {gone} (keep_versions)")
-    served = _serve(settings, name, version, bundle, graph, job) if settings.triton_url else {}
+    served = _serve(settings, name, version, model, job) if settings.triton_url else {}
     for part in (CARD, "README.md"):
         shutil.copyfile(content / part, out / part)
     where = settings.repository or INSIDE
@@ -65,12 +76,14 @@ def run(settings: PublishSettings, job: Job) -> None:
     job.metadata["published"] = {"repository": where, "model": name, "version": version}
 
 
-def version_directory(
-    folder: Path, name: str, bundle: ModelBundle, graph: Path, card: Mapping[str, Any]
-) -> Path:
-    """Writes what a version consists of into `folder`: graph, card, `<model>.config`."""
+def version_directory(folder: Path, name: str, model: Servable, card: Mapping[str, Any]) -> Path:
+    """Writes what a version consists of into `folder`: graph, card, `<model>.config`.
+
+    The bundle's files may be hard links there, so they must be replaced and never written to.
+    """
     folder.mkdir(parents=True)
-    files.link_or_copy(graph, folder / GRAPH)
+    bundle = model.bundle
+    files.publish(model.path, folder / triton.FORMATS[model.kind].graph)
     files.write_text(folder / CARD, json.dumps(card, indent=2, allow_nan=False) + "\n")
     files.write_text(folder / "README.md", card_text(dict(card)))
     ini = ModelConfigIni.of(
@@ -78,10 +91,22 @@ def version_directory(
         bundle.training,
         bundle.classes,
         bundle.inputs[0].name,
-        bundle.outputs[0].name,
+        _classified(bundle).name,
     )
     files.write_text(folder / f"{name}.config", ini.text())
     return folder
+
+
+def add_assets(content: Path, name: str, evaluation: Path) -> None:
+    """Puts `<model>.config` and the evaluation's plots into the SavedModel of a version."""
+    assets = content / triton.FORMATS["savedmodel"].graph / "assets"
+    assets.mkdir(exist_ok=True)
+    sources = {f"{name}.config": content / f"{name}.config"}
+    sources |= {f"{name}_{role}.png": evaluation / file for role, file in PLOTS.items()}
+    for asset, source in sources.items():
+        if source.is_file():
+            files.remove(assets / asset)
+            files.link_or_copy(source, assets / asset)
 
 
 def labels_text(classes: list[str]) -> str:
@@ -89,9 +114,9 @@ def labels_text(classes: list[str]) -> str:
     return "".join(f"{name}\n" for name in classes)
 
 
-def _config(
+def _publishable(
     name: str, bundle: ModelBundle, evaluation: Evaluation, settings: PublishSettings
-) -> triton.ModelConfig:
+) -> None:
     problems = []
     if problem := triton.name_problem(name):
         problems.append(f"{problem}; set model_name" if not settings.model_name else problem)
@@ -103,13 +128,32 @@ def _config(
         problems.append(f"class names with line breaks cannot be served: {broken}")
     if problems:
         raise InputError("\n  - ".join(["this model cannot be published:", *problems]))
-    return triton.model_config(
+
+
+def _config(name: str, model: Servable, settings: PublishSettings) -> triton.ModelConfig:
+    bundle = model.bundle
+    config = triton.model_config(
         name,
         bundle.inputs,
         bundle.outputs,
         max_batch_size=settings.max_batch_size,
-        labelled=bool(bundle.classes),
+        classes=len(bundle.classes),
+        kind=model.kind,
+        instances=settings.placing,
     )
+    if bundle.classes and not any(output.label_filename for output in config.output):
+        shown = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in bundle.outputs)
+        raise InputError(
+            f"no output has an entry for each of the {len(bundle.classes)} classes (outputs: "
+            f"{shown}); the labels of this model cannot be served"
+        )
+    return config
+
+
+def _classified(bundle: ModelBundle) -> Tensor:
+    """The output that gives the classes."""
+    fitting = (out for out in bundle.outputs if triton.is_labelled(out, len(bundle.classes)))
+    return next(fitting, bundle.outputs[0])
 
 
 def _add(
@@ -136,15 +180,16 @@ def _serve(
     settings: PublishSettings,
     name: str,
     version: int,
-    bundle: ModelBundle,
-    graph: Path,
+    model: Servable,
     job: Job,
 ) -> dict[str, Any]:
     server = Server(settings.triton_url, settings.triton_timeout)
+    who, expected = reference(model)
     try:
-        server.load(name, version, settings.triton_timeout)
+        backend = triton.FORMATS[model.kind].backend
+        server.load(name, version, settings.triton_timeout, backend)
         size = min(2, settings.max_batch_size)
-        difference = compare(server, name, version, bundle, str(graph), size)
+        difference = compare(server, name, version, model.bundle, expected, size)
     except ServiceError as error:
         raise ServiceError(
             f"{error}\nThe model is in the repository as version {version}; running again "
@@ -152,6 +197,6 @@ def _serve(
         ) from None
     job.report.message(
         f"{settings.triton_url} serves {name} version {version}; largest difference from "
-        f"onnxruntime {difference:.1e} (accepted: {TOLERANCE:g} relative)"
+        f"{who} {difference:.1e} (accepted: {TOLERANCE:g} relative)"
     )
     return {"url": settings.triton_url, "difference": difference, "tolerance": TOLERANCE}

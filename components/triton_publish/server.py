@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from components.core.artifacts.model_bundle import ModelBundle
 from components.core.errors import ServiceError
+from components.triton_publish.reference import Arrays, Reference, random_batch
 
 TOLERANCE = 5e-3
 """Largest accepted difference of an output, relative to 1 + the largest output. Leaves room for
@@ -57,15 +58,17 @@ class Server:
         if not alive:
             raise ServiceError(f"{self.url} answers, but not as a live Triton server")
 
-    def load(self, model: str, version: int, seconds: float) -> None:
+    def load(self, model: str, version: int, seconds: float, backend: str) -> None:
         """Makes the server load the model's newest state and waits until the version is ready.
+
+        `backend` is the one that the server needs for it.
 
         Raises:
             ServiceError: it does not, or not in time.
         """
 
         try:
-            polling = not self._loaded(model)
+            polling = not self._loaded(model, backend)
             # An explicit load returns when it is done; a polling server comes round in its time.
             deadline = time.monotonic() + (seconds if polling else SETTLE_SECONDS)
             while not self._client.is_model_ready(model, str(version)):
@@ -79,7 +82,7 @@ class Server:
         except OSError as error:
             raise ServiceError(f"{self.url} ended the connection: {error}") from None
 
-    def _loaded(self, model: str) -> bool:
+    def _loaded(self, model: str, backend: str) -> bool:
         from tritonclient.utils import InferenceServerException
 
         try:
@@ -89,7 +92,7 @@ class Server:
                 return False
             raise ServiceError(
                 f"{self.url} does not load {model}: {error}. It must serve this repository, with "
-                "--model-control-mode=explicit or poll, and have the onnxruntime backend"
+                f"--model-control-mode=explicit or poll, and have the {backend} backend"
             ) from None
         return True
 
@@ -99,28 +102,27 @@ class Server:
         ready = [str(number) for number in found if number]
         return f"serves {model} in version {', '.join(ready)}" if ready else f"serves no {model}"
 
-    def outputs(
-        self, model: str, version: int, bundle: ModelBundle, batch: NDArray[np.float32]
-    ) -> NDArray[np.floating]:
-        """The first output for one batch.
+    def outputs(self, model: str, version: int, bundle: ModelBundle, batch: Arrays) -> Arrays:
+        """Every output for one batch.
 
         Raises:
-            ServiceError: the server refuses it, or the answer has no such output.
+            ServiceError: the server refuses it, or the answer lacks an output.
         """
         from tritonclient.http import InferInput, InferRequestedOutput
         from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-        source, target = bundle.inputs[0], bundle.outputs[0]
-        tensor = InferInput(source.name, list(batch.shape), np_to_triton_dtype(batch.dtype))
-        tensor.set_data_from_numpy(batch)
+        tensors = []
+        for name, values in batch.items():
+            tensors.append(InferInput(name, list(values.shape), np_to_triton_dtype(values.dtype)))
+            tensors[-1].set_data_from_numpy(values)
+        names = [tensor.name for tensor in bundle.outputs]
         try:
             answer = self._client.infer(
-                model, [tensor], str(version), [InferRequestedOutput(target.name)]
+                model, tensors, str(version), [InferRequestedOutput(name) for name in names]
             )
-            found: Any = answer.as_numpy(target.name)
+            return {name: np.asarray(answer.as_numpy(name)) for name in names}
         except (InferenceServerException, OSError, ValueError) as error:
             raise ServiceError(f"{self.url} cannot answer with {model}: {error}") from None
-        return np.asarray(found)
 
 
 def compare(
@@ -128,41 +130,45 @@ def compare(
     model: str,
     version: int,
     bundle: ModelBundle,
-    graph: str,
+    reference: Reference,
     batch_size: int,
 ) -> float:
-    """Sends one random batch to the server and to onnxruntime; returns the largest difference.
+    """Sends one random batch to the server and to `reference`; returns the largest difference.
 
     Args:
         server: has loaded the model.
         model: its name there.
         version: its version there.
         bundle: describes inputs and outputs.
-        graph: the bundle's ONNX file.
+        reference: computes the bundle's outputs.
         batch_size: clips in the batch.
 
     Raises:
-        ServiceError: the answers differ by more than TOLERANCE x (1 + largest output).
+        ServiceError: an answer differs by more than TOLERANCE x (1 + largest value of the output).
     """
-    import onnxruntime
-
-    source = bundle.inputs[0]
-    low, high = source.range or (0.0, 1.0)
-    shape = (batch_size, *(size if size > 0 else 1 for size in source.shape[1:]))
-    generator = np.random.default_rng(0)
-    batch = generator.uniform(low, high, size=shape).astype(source.dtype)
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    expected = session.run([bundle.outputs[0].name], {source.name: batch})[0]
+    batch = random_batch(bundle, batch_size)
+    expected = reference(batch)
     found = server.outputs(model, version, bundle, batch)
+    where = f"{server.url} answers with {model} version {version}, but its"
+    return max(
+        _difference(found[tensor.name], expected[tensor.name], f"{where} output {tensor.name}")
+        for tensor in bundle.outputs
+    )
+
+
+def _difference(found: NDArray[Any], expected: NDArray[Any], what: str) -> float:
     if found.shape != expected.shape:
-        raise ServiceError(
-            f"{server.url} answers {found.shape} for a batch of {shape}, expected {expected.shape}"
-        )
-    difference = float(np.abs(found - expected).max())
-    allowed = TOLERANCE * (1 + float(np.abs(expected).max()))
+        raise ServiceError(f"{what} has the shape {found.shape}, expected {expected.shape}")
+    if expected.dtype.kind in "OSU":  # text
+        if not np.array_equal(found.astype("S"), expected.astype("S")):
+            raise ServiceError(f"{what} is another text than the model's")
+        return 0.0
+    one, other = (np.asarray(values, dtype=np.float64) for values in (found, expected))
+    difference = float(np.abs(one - other).max())
+    allowed = TOLERANCE * (1 + float(np.abs(other).max()))
     if not difference <= allowed:  # also refuses NaN
         raise ServiceError(
-            f"{server.url} answers with {model} version {version}, but its outputs differ from the "
-            f"model's by {difference:.2e}, more than {allowed:.2e}; does it serve this repository?"
+            f"{what} differs from the model's by {difference:.2e}, more than {allowed:.2e}; does "
+            "it serve this repository?"
         )
     return difference

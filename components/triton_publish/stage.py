@@ -1,18 +1,19 @@
 """Publishes a trained model into a Triton model repository.
 
-Writes `<model>/<version>/model.onnx` with `config.pbtxt`, labels, a model card and
-`<model>.config`; the next free version appears whole, earlier ones stay. The same model is never
-published twice. With `triton_url` a running server loads it, and its answer is compared.
+Writes `<model>/<version>/model.savedmodel` or `model.onnx` with `config.pbtxt`, labels, a model
+card and `<model>.config`; the next free version appears whole, earlier ones stay. The same model is
+never published twice. With `triton_url` a running server loads it, and its answer is compared.
 """
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
 from components.core.errors import TrainyardError
+from components.core.formats.triton import Instances, name_problem
 from components.core.settings import WRITTEN_PLACE, Settings
 from components.core.stage import Job, Stage
 
@@ -26,10 +27,24 @@ class PublishSettings(Settings):
         description="Model repository: a folder or s3://bucket/prefix; '' makes one in the output",
         json_schema_extra=WRITTEN_PLACE,
     )
+    serve_as: Literal["auto", "onnx", "savedmodel"] = Field(
+        "auto", description="Format to serve: auto takes a SavedModel where the model has one"
+    )
     keep_versions: int = Field(
         0, ge=0, description="Newest versions to keep, older ones are removed; 0 keeps all"
     )
     max_batch_size: int = Field(8, ge=1, description="Largest batch that the server may form")
+    instances: int = Field(
+        0,
+        ge=0,
+        description="Copies of the model per GPU, or on the CPU; 0 leaves it to the server",
+    )
+    instance_kind: Literal["auto", "gpu", "cpu"] = Field(
+        "auto", description="Where the copies run: auto is a GPU where the server has one"
+    )
+    instance_gpus: list[int] = Field(
+        [], description="Numbers of the GPUs that run copies; [] for every one"
+    )
     triton_url: str = Field(
         "",
         description="Server that loads the model and is compared with it (http://host:8000)",
@@ -40,8 +55,6 @@ class PublishSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        from components.core.formats.triton import name_problem
-
         problems = []
         if self.model_name and (problem := name_problem(self.model_name)):
             problems.append(problem)
@@ -57,9 +70,15 @@ class PublishSettings(Settings):
                     "triton_url: a server can only load from a repository that it serves; set "
                     "repository to it"
                 )
+        problems += self.placing.problems()
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    @property
+    def placing(self) -> Instances:
+        """How many copies of the model run where."""
+        return Instances(self.instances, self.instance_kind, tuple(self.instance_gpus))
 
 
 def check(settings: PublishSettings) -> list[TrainyardError]:
@@ -89,6 +108,7 @@ def publish(settings: PublishSettings, job: Job) -> None:
         InputError: the model cannot be served, the evaluation is another model's, or the
             repository holds an incompatible model of this name.
         ServiceError: repository or server fail, or the server answers something else.
+        TrainyardError: TensorFlow is missing for a SavedModel, or an export went wrong.
     """
     from components.triton_publish.publishing import run
 
@@ -102,6 +122,7 @@ STAGE = Stage(
     inputs={
         "model": "the trained model (ModelBundle)",
         "evaluation": "its evaluation, for the model card (Evaluation)",
+        "task": "Task whose settings take the place of those given (optional)",
     },
     outputs={"published": "where it was published, and its model card (Publication)"},
     external=True,

@@ -17,6 +17,8 @@ from components.core.errors import ProblemsError, ServiceError
 from components.core.storage import open_storage
 from components.evaluate_clips.stage import STAGE as EVALUATE
 from components.evaluate_clips.stage import EvaluateSettings
+from components.triton_publish.evaluated import Servable
+from components.triton_publish.reference import reference
 from components.triton_publish.server import Server, compare
 from components.triton_publish.stage import STAGE, PublishSettings
 
@@ -126,9 +128,10 @@ def test_a_wrong_answer_is_an_error(case, triton, tmp_path):
         triton_url=triton.url,
         model_name="compared",
     )
-    bundle = ModelBundle.load(case / "second")
-    with pytest.raises(ServiceError, match="outputs differ from the model's"):
-        compare(Server(triton.url), "compared", 1, bundle, str(case / "second" / "model.onnx"), 2)
+    place = case / "second"
+    other = Servable(place, ModelBundle.load(place), "onnx", place / "model.onnx")
+    with pytest.raises(ServiceError, match="output logits differs from the model's"):
+        compare(Server(triton.url), "compared", 1, other.bundle, reference(other)[1], 2)
 
 
 def test_a_server_that_serves_another_repository_is_an_error(case, triton, tmp_path):

@@ -8,14 +8,52 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Literal
 
 from components.core.artifacts.model_bundle import Tensor
 from components.core.errors import InputError
 
 CONFIG = "config.pbtxt"
 LABELS = "labels.txt"
-BACKEND = "onnxruntime"
+
+Kind = Literal["auto", "gpu", "cpu"]
+"""Where copies of a model run."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """How Triton serves a model of one format."""
+
+    backend: str
+    platform: str
+    """'' where the backend alone says it."""
+    graph: str
+    """File or folder in a version's directory."""
+    last: str
+    """File in that directory whose presence says that the version is complete."""
+
+
+FORMATS = {
+    "savedmodel": Served(
+        "tensorflow",
+        "tensorflow_savedmodel",
+        "model.savedmodel",
+        "model.savedmodel/saved_model.pb",
+    ),
+    "onnx": Served("onnxruntime", "", "model.onnx", "model.onnx"),
+}
+"""Format of a ModelBundle → how it is served; the preferred one first."""
+
+BACKENDS = {
+    "onnxruntime_onnx": "onnxruntime",
+    "pytorch_libtorch": "pytorch",
+    "tensorflow_graphdef": "tensorflow",
+    "tensorflow_savedmodel": "tensorflow",
+    "tensorrt_plan": "tensorrt",
+}
+"""Platform, the older way to name one → backend."""
 
 TYPES = {
     "bool": "TYPE_BOOL",
@@ -31,8 +69,11 @@ TYPES = {
     "float32": "TYPE_FP32",
     "float64": "TYPE_FP64",
     "bfloat16": "TYPE_BF16",
+    "string": "TYPE_STRING",
+    "object": "TYPE_STRING",
+    "str": "TYPE_STRING",
 }
-"""numpy name → Triton's."""
+"""numpy name → Triton's; text has several names."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -50,22 +91,54 @@ def name_problem(name: str) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Instances:
+    """How many copies of a model run, and where; the defaults leave all of it to the server."""
+
+    count: int = 0
+    """Per GPU, or on the CPU; 0: as many as the server thinks right."""
+    kind: Kind = "auto"
+    gpus: tuple[int, ...] = ()
+    """Numbers of the GPUs; none: all that the server sees."""
+
+    @property
+    def given(self) -> bool:
+        """Whether anything was asked for."""
+        return self != Instances()
+
+    def problems(self) -> list[str]:
+        """What no server can do, by the names of the settings."""
+        found = []
+        if self.kind == "cpu" and self.gpus:
+            found.append("instance_gpus: instances on the CPU take none; set instance_kind to gpu")
+        if wrong := [number for number in self.gpus if number < 0]:
+            found.append(f"instance_gpus: got {wrong}, GPUs are numbered from 0")
+        if len(set(self.gpus)) < len(self.gpus):
+            found.append(f"instance_gpus: got {list(self.gpus)}, give each GPU once")
+        return found
+
+
 def model_config(
     name: str,
     inputs: Sequence[Tensor],
     outputs: Sequence[Tensor],
     *,
     max_batch_size: int,
-    labelled: bool,
+    classes: int,
+    kind: str = "onnx",
+    instances: Instances = Instances(),
 ) -> ModelConfig:
-    """The configuration of an ONNX model whose first axis is the batch.
+    """The configuration of a model whose first axis is the batch.
 
     Args:
         name: of the model; its folder must be called the same.
         inputs: with the batch axis first, which is -1 (dynamic).
         outputs: likewise.
         max_batch_size: largest batch that Triton forms out of waiting requests.
-        labelled: whether `labels.txt` names the entries of the first output.
+        classes: number of lines in `labels.txt`, which names the entries of each output that has
+            as many for a clip; 0 for no labels.
+        kind: one of FORMATS.
+        instances: copies of the model.
 
     Raises:
         InputError: no inputs or outputs, a fixed batch axis, or a type that Triton lacks.
@@ -74,22 +147,41 @@ def model_config(
 
     if problems := _tensor_problems(inputs, outputs):
         raise InputError("\n  - ".join(["the model cannot be served by Triton:", *problems]))
-    config = protobuf.ModelConfig(name=name, backend=BACKEND, max_batch_size=max_batch_size)
+    served = FORMATS[kind]
+    config = protobuf.ModelConfig(
+        name=name,
+        backend=served.backend,
+        platform=served.platform,
+        max_batch_size=max_batch_size,
+    )
     for tensor in inputs:
         config.input.add(
             name=tensor.name,
             data_type=protobuf.DataType.Value(TYPES[tensor.dtype]),
             dims=tensor.shape[1:],
         )
-    for number, tensor in enumerate(outputs):
+    for tensor in outputs:
         config.output.add(
             name=tensor.name,
             data_type=protobuf.DataType.Value(TYPES[tensor.dtype]),
             dims=tensor.shape[1:],
-            label_filename=LABELS if labelled and number == 0 else "",
+            label_filename=LABELS if is_labelled(tensor, classes) else "",
         )
     config.dynamic_batching.SetInParent()
+    if instances.given:
+        place = f"KIND_{instances.kind.upper()}"
+        config.instance_group.add(
+            count=instances.count,
+            kind=protobuf.ModelInstanceGroup.Kind.Value(place),
+            gpus=instances.gpus,
+        )
     return config
+
+
+def is_labelled(output: Tensor, classes: int) -> bool:
+    """Whether an output has an entry per class; of unknown size it has not."""
+    sizes = output.shape[1:]
+    return classes > 0 and min(sizes, default=0) > 0 and prod(sizes) == classes
 
 
 def config_text(config: ModelConfig) -> str:
@@ -121,23 +213,41 @@ def differences(existing: ModelConfig, wanted: ModelConfig) -> list[str]:
         have, want = (_signature(getattr(config, kind)) for config in (existing, wanted))
         if have != want:
             found.append(f"{kind}s are {_shown(have)}, this model's are {_shown(want)}")
-    runs = existing.backend or existing.platform.partition("_")[0] or "not named"
-    if runs != wanted.backend:
-        found.append(f"its backend is {runs}, this model needs {wanted.backend}")
+    if problem := _backend_difference(existing, wanted):
+        found.append(problem)
     if existing.name and existing.name != wanted.name:
         found.append(f"it is called {existing.name!r}, this model {wanted.name!r}")
     return found
 
 
 def merged(existing: ModelConfig, wanted: ModelConfig) -> ModelConfig:
-    """`existing` with our settings on top; what else people configured there stays."""
+    """`existing` with our settings on top; what else people configured there stays.
+
+    That goes for their instance groups too, unless `wanted` has some.
+    """
     result = type(existing)()
     result.CopyFrom(existing)
     result.max_batch_size = wanted.max_batch_size
     result.backend = wanted.backend
+    result.platform = wanted.platform or existing.platform
     del result.output[:]
     result.output.extend(wanted.output)
+    if wanted.instance_group:
+        del result.instance_group[:]
+        result.instance_group.extend(wanted.instance_group)
     return result
+
+
+def _backend_difference(existing: ModelConfig, wanted: ModelConfig) -> str:
+    """An existing model may be named by its platform only, ours by its backend only."""
+    backend = existing.backend or BACKENDS.get(existing.platform, existing.platform)
+    if backend != wanted.backend:
+        formats = {served.backend: kind for kind, served in FORMATS.items()}
+        hint = f"; serve_as={formats[backend]} asks for that one" if backend in formats else ""
+        return f"its backend is {backend or 'not named'}, this model needs {wanted.backend}{hint}"
+    if existing.platform and wanted.platform and existing.platform != wanted.platform:
+        return f"its platform is {existing.platform}, this model needs {wanted.platform}"
+    return ""
 
 
 def _tensor_problems(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[str]:
@@ -149,7 +259,7 @@ def _tensor_problems(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> lis
             problems.append(f"{tensor.name}: type {tensor.dtype!r} is unknown to Triton")
         if len(tensor.shape) < 2 or tensor.shape[0] != -1:
             problems.append(
-                f"{tensor.name}: shape {tensor.shape} does not begin with a free batch axis (-1)"
+                f"{tensor.name}: shape {tensor.shape} is no free batch axis (-1) with others behind"
             )
     return problems
 

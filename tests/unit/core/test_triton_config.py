@@ -14,7 +14,7 @@ LOGITS = Tensor(name="logits", dtype="float32", shape=[-1, 26])
 
 
 def config(**changes):
-    given = {"inputs": [CLIP], "outputs": [LOGITS], "max_batch_size": 8, "labelled": True}
+    given = {"inputs": [CLIP], "outputs": [LOGITS], "max_batch_size": 8, "classes": 26}
     given |= changes
     return triton.model_config("i3d", given.pop("inputs"), given.pop("outputs"), **given)
 
