@@ -1,5 +1,7 @@
 """The Kubeflow face of `check_changes`; it returns yes or no, for `dsl.If`."""
 
+from typing import Optional
+
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Output
 
@@ -13,6 +15,7 @@ from components.core.images import image
 def check_changes(
     clips: Input[Dataset],
     decision: Output[Artifact],
+    task: Optional[Input[Dataset]] = None,  # noqa: UP045
     only_if_changed: bool = False,
     repository: str = "",
     model_name: str = "",

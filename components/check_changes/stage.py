@@ -105,7 +105,10 @@ STAGE = Stage(
     name="check_changes",
     settings=CheckSettings,
     function=decide,
-    inputs={"clips": "the clips that would be trained on (ClipDataset)"},
+    inputs={
+        "clips": "the clips that would be trained on (ClipDataset)",
+        "task": "Task whose settings take the place of those given (optional)",
+    },
     outputs={"decision": "whether to train, yes or no, and why"},
     external=True,
     decides="decision",

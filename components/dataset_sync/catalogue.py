@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from components.core.errors import InputError
 from components.core.storage import Item
+from components.dataset_sync.selection import Selection
 
 SHOWN = 10
 """Names that a message lists before it only counts."""
@@ -20,25 +21,20 @@ class Catalogue:
     """What a source holds."""
 
     clips: list[Item]
-    """Videos in class folders, in the order of their names."""
+    """Videos in class folders that are taken, in the order of their names."""
+    left_out: list[Item] = field(default_factory=list)
+    """Videos of classes that are not taken."""
     ignored: Counter[str] = field(default_factory=Counter)
     """Extension (with its dot, or the bare name) → files that are no videos."""
     rootless: list[str] = field(default_factory=list)
-    """Videos directly in the source, which have no class."""
-
-
-def class_of(name: str, rule: str) -> str:
-    """The class of a clip or folder name: its first folder, up to the first `_` if `rule` says."""
-    folder = name.partition("/")[0]
-    return folder.partition("_")[0] if rule == "first_underscore" else folder
+    """Videos above the class folders, which have no class."""
 
 
 def read_catalogue(
     items: Iterable[Item],
     source: str,
     extensions: Collection[str],
-    rule: str,
-    ignore_folders: Collection[str] = (),
+    selection: Selection,
     kept: Collection[str] = (),
 ) -> Catalogue:
     """Sorts a listing into clips and the rest.
@@ -47,39 +43,51 @@ def read_catalogue(
         items: the listing.
         source: where it is from, for messages.
         extensions: of videos, lower case, without the dot.
-        rule: `folder` or `first_underscore`.
-        ignore_folders: first-level folders that are no classes.
+        selection: which clips are taken.
         kept: names of clips that stay in the data set though the source lacks them now.
 
     Raises:
-        InputError: with every empty class folder, unusable name, and pair of classes that only
-            differ by case; or there is no clip at all.
+        InputError: with every empty class folder, unusable name, pair of classes that only differ
+            by case, and class without clips; or there is no clip at all.
     """
     catalogue = Catalogue([])
     folders: dict[str, Counter[str]] = defaultdict(Counter)
+    sources: set[str] = set()
     for item in items:
         parts = item.name.rstrip("/").split("/")
-        if parts[0] in ignore_folders:
+        if selection.ignores(item.name):
             continue
+        if item.is_folder or len(parts) > 1:
+            sources.add(parts[0])
+        has_class = len(parts) + item.is_folder > selection.depth + 1
+        folder = selection.folder("/".join(parts))
         if item.is_folder:
-            folders[parts[0]].update()
+            if has_class:
+                folders[folder].update()
         elif (extension := PurePosixPath(item.name).suffix.lower())[1:] not in extensions:
             catalogue.ignored[extension or parts[-1]] += 1
-            if len(parts) > 1:
-                folders[parts[0]][extension or parts[-1]] += 1
-        elif len(parts) == 1:
+            if has_class:
+                folders[folder][extension or parts[-1]] += 1
+        elif not has_class:
             catalogue.rootless.append(item.name)
+        elif selection.label(item.name) is None:
+            catalogue.left_out.append(item)
         else:
             catalogue.clips.append(item)
     catalogue.clips.sort(key=lambda item: item.name)
     names = {item.name for item in catalogue.clips} | set(kept)
+    others = {item.name for item in catalogue.left_out}
+    empty = set(folders) - {selection.folder(name) for name in names | others}
     problems = [
-        *_empty_folders(folders, {name.partition("/")[0] for name in names}),
+        *_empty_sources(sources - {name.partition("/")[0] for name in {*names, *others, *folders}}),
+        *_empty_folders(folders, {name for name in empty if selection.label(name) is not None}),
         *_unusable_names(names),
-        *_class_problems(names, rule),
+        *_class_problems(names, selection),
     ]
-    if not names and not problems:
-        problems = [_nothing(catalogue, extensions)]
+    if names or others:
+        problems += selection.unmet(names, others)
+    elif not problems:
+        problems = [_nothing(catalogue, extensions, selection)]
     if problems:
         lines = "\n".join(f"  - {problem}" for problem in problems)
         raise InputError(f"{source} cannot be used as it is:\n{lines}")
@@ -99,9 +107,17 @@ def kinds(files: Counter[str]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in ordered[:5])
 
 
-def _empty_folders(folders: dict[str, Counter[str]], with_clips: set[str]) -> list[str]:
+def _empty_sources(empty: set[str]) -> list[str]:
+    return [
+        f"source {name!r} holds no class folder: put clips there as {name}/<class>/<clip>, remove "
+        "it, or name it in ignore_folders"
+        for name in sorted(empty)
+    ]
+
+
+def _empty_folders(folders: dict[str, Counter[str]], empty: set[str]) -> list[str]:
     problems = []
-    for folder in sorted(set(folders) - with_clips):
+    for folder in sorted(empty):
         problem, fix = "is empty", "put clips there, remove it, or name it in ignore_folders"
         if others := folders[folder]:
             problem = f"holds only {kinds(others)}"
@@ -123,17 +139,18 @@ def _unusable_names(names: set[str]) -> list[str]:
     return problems
 
 
-def _class_problems(names: set[str], rule: str) -> list[str]:
+def _class_problems(names: set[str], selection: Selection) -> list[str]:
+    labels = {name: selection.label(name) or "" for name in names}
     spellings: dict[str, set[str]] = defaultdict(set)
-    for name in names:
-        spellings[class_of(name, rule).casefold()].add(class_of(name, rule))
+    for label in labels.values():
+        spellings[label.casefold()].add(label)
     problems = [
         f"classes {' and '.join(map(repr, sorted(variants)))} only differ by case: rename one"
         for _, variants in sorted(spellings.items())
         if len(variants) > 1
     ]
     if "" in spellings:
-        nameless = {name.partition("/")[0] for name in names if not class_of(name, rule)}
+        nameless = {selection.folder(name) for name, label in labels.items() if not label}
         problems.append(
             f"class_rule first_underscore leaves no class name of {shown(map(repr, nameless))}: "
             "rename them or use class_rule folder"
@@ -141,8 +158,9 @@ def _class_problems(names: set[str], rule: str) -> list[str]:
     return problems
 
 
-def _nothing(catalogue: Catalogue, extensions: Collection[str]) -> str:
-    wanted = f"expected <class>/<clip> with the extensions {', '.join(extensions)}"
+def _nothing(catalogue: Catalogue, extensions: Collection[str], selection: Selection) -> str:
+    place = "<source>/<class>/<clip>" if selection.depth else "<class>/<clip>"
+    wanted = f"expected {place} with the extensions {', '.join(extensions)}"
     if catalogue.rootless:
         return f"all {len(catalogue.rootless)} videos lie directly in it, in no class: {wanted}"
     found = f"; found {kinds(catalogue.ignored)}" if catalogue.ignored else ""

@@ -1,7 +1,9 @@
 """The Kubeflow face of `dataset_sync`."""
 
+from typing import Optional
+
 from kfp import dsl
-from kfp.dsl import Dataset, Output
+from kfp.dsl import Dataset, Input, Output
 
 from components.core.docstrings import documented
 from components.core.images import image
@@ -13,7 +15,11 @@ from components.dataset_sync.stage import STAGE
 def dataset_sync(
     source: str,
     clips: Output[Dataset],
+    task: Optional[Input[Dataset]] = None,  # noqa: UP045
     layout: str = "folders",
+    sources: list[str] = [],  # noqa: B006
+    classes: list[str] = [],  # noqa: B006
+    other_class: str = "",
     extensions: list[str] = [],  # noqa: B006
     class_rule: str = "folder",
     ignore_folders: list[str] = [],  # noqa: B006

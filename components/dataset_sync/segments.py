@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from components.core.artifacts.clips import Clip, Segment
@@ -31,12 +31,26 @@ class SegmentTable:
     """Clip id → its segments by start; only of lines without a problem."""
     problems: list[str] = field(default_factory=list)
 
-    def refuse_problems(self, clips: Collection[str], classes: Collection[str] = ()) -> None:
+    def without(self, left_out: Callable[[str], bool], report: Reporter) -> SegmentTable:
+        """The table without the clips that are left out of the data set."""
+        unused = {clip for clip in self.segments if left_out(clip)}
+        if unused:
+            report.message(f"segments of {len(unused)} clips that are left out are not used")
+        kept = {clip: own for clip, own in self.segments.items() if clip not in unused}
+        return SegmentTable(self.uri, kept, self.problems)
+
+    def refuse_problems(
+        self,
+        clips: Collection[str],
+        classes: Collection[str] = (),
+        place: str = "classes.txt",
+    ) -> None:
         """Makes sure that the table fits the data set.
 
         Args:
             clips: ids of all clips.
             classes: accepted labels; empty where any is.
+            place: what lists them.
 
         Raises:
             InputError: with every bad line, unknown clip and unknown label.
@@ -49,7 +63,7 @@ class SegmentTable:
                 f"{shown(known)}"
             )
         labels = Counter(s.label for own in self.segments.values() for s in own)
-        found += unknown_labels(labels, classes, "segments") if classes else []
+        found += unknown_labels(labels, classes, "segments", place) if classes else []
         if found:
             raise InputError(f"{ProblemsError(found, self.uri or 'segments')}")
 
@@ -74,12 +88,15 @@ class SegmentTable:
 
 
 def unknown_labels(
-    labels: Counter[str], classes: Collection[str], what: str = "clips"
+    labels: Counter[str],
+    classes: Collection[str],
+    what: str = "clips",
+    place: str = "classes.txt",
 ) -> list[str]:
     """One problem for each label that is no class, with the class that it may stand for."""
     return [
         f"label {label!r} of {count} {what} is no class{closest(label, classes)}; correct it, or "
-        "add it to classes.txt"
+        f"add it to {place}"
         for label, count in sorted(labels.items())
         if label not in classes
     ]

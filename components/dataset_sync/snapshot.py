@@ -39,6 +39,21 @@ def grouped(clips: list[Clip], groups: Mapping[str, str], report: Reporter) -> l
     return [clip.model_copy(update={"group": groups.get(clip.id, clip.group)}) for clip in clips]
 
 
+def tell_copies(clips: Sequence[Clip], report: Reporter) -> None:
+    """Says which clips have the content of an earlier one; they stay, and are never split apart."""
+    first: dict[str, str] = {}
+    for clip in clips:
+        first.setdefault(clip.checksum, clip.id)
+    copies = [
+        f"{clip.id} = {first[clip.checksum]}" for clip in clips if first[clip.checksum] != clip.id
+    ]
+    if copies:
+        report.message(
+            f"copies of other clips: {len(copies)}; they stay, and no split parts them: "
+            f"{shown(copies)}"
+        )
+
+
 def refuse_bad(clips: Sequence[Clip], max_bad_fraction: float, report: Reporter) -> None:
     """Reports the clips that cannot be used.
 
@@ -89,10 +104,15 @@ def table(dataset: ClipDataset) -> str:
     rows = [("class", "clips", "hours", "unreadable")]
     rows += [_row(name, dataset, [name]) for name in dataset.classes]
     rows.append(_row("total", dataset, dataset.classes))
+    return aligned(rows)
+
+
+def aligned(rows: Sequence[Sequence[str]], texts: int = 1) -> str:
+    """Rows as lines of text, the first `texts` columns to the left and the rest to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
+            cell.ljust(width) if column < texts else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         for row in rows
