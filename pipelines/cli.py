@@ -20,6 +20,7 @@ from pipelines.kubernetes_schedules import schedule_options, wanted_schedule
 from pipelines.lint_command import lint_command
 from pipelines.outputs_command import outputs
 from pipelines.placement_options import pipeline_options
+from pipelines.registry_command import registry
 from pipelines.run_commands import cancel, follow, status
 from pipelines.schedule_command import schedule
 
@@ -265,6 +266,7 @@ main.add_command(follow)
 main.add_command(cancel)
 main.add_command(outputs)
 main.add_command(schedule)
+main.add_command(registry)
 main.add_command(dashboard)
 
 

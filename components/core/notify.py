@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from components.core.credentials import without_credentials
+
 WEBHOOK_VARIABLE = "TRAINYARD_WEBHOOK_URL"
 KUBEFLOW_URL = "TRAINYARD_KUBEFLOW_URL"
 """Environment variables: where to post, and where people look at runs on Kubeflow."""
@@ -28,7 +30,6 @@ RETRY_SECONDS = 1.0
 LONGEST_LINE = 200
 LONGEST_ANSWER = 2**16
 
-_SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASSW|DSN|CREDENTIAL|WEBHOOK|_URI$")
 _USER_IN_URL = re.compile(r"(?<=://)[^\s/@]+@")
 _FOLDERS = re.compile(r"(?<![\w:/<>.…])/(?:[^\s/:;,'\"()]+/)+")
 """Of an absolute path, all but its last name."""
@@ -132,9 +133,8 @@ def message(ending: Ending, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 def public(line: str, parameters: Mapping[str, Any]) -> str:
     """The line without credentials of the environment, values of parameters and local folders."""
-    line = _USER_IN_URL.sub("", line)
-    hidden = {v: "<secret>" for k, v in os.environ.items() if _SECRET_NAME.search(k)}
-    hidden |= {text: f"<{name}>" for name, value in parameters.items() for text in _texts(value)}
+    line = without_credentials(line)
+    hidden = {text: f"<{name}>" for name, value in parameters.items() for text in _texts(value)}
     for value in sorted(hidden, key=len, reverse=True):
         if len(value) >= _SHORTEST_HIDDEN:
             line = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", hidden[value], line)

@@ -27,7 +27,9 @@ from optuna.storages import (
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
+from components.core.credentials import without_credentials
 from components.core.errors import InputError, ServiceError
+from components.core.postgres import SPECIAL, unreadable
 from components.core.state import digest
 
 VARIABLE = "TRAINYARD_OPTUNA_STORAGE"
@@ -187,23 +189,15 @@ def open_storage(default: Path, heartbeat_seconds: int) -> Storage:
 def storage_problem(given: str) -> str:
     """What is wrong with the form of the variable's value, never quoting it; '' for nothing."""
     accepted = "expected postgresql://user:password@host/database or the path of a journal file"
-    scheme, separator, rest = given.partition("://")
+    scheme, separator, _ = given.partition("://")
     if not separator:
         if re.search(r"\b(host|user|password|dbname)\s*=", given):
             return f"{VARIABLE}: the form of key=value pairs is not accepted; {accepted}"
         return ""
     if scheme not in ("postgresql", "postgres", "postgresql+psycopg2"):
         return f"{VARIABLE}: {scheme[:20]}:// is not accepted; {accepted}"
-    try:
-        parts = urlsplit(given)
-        readable = parts.port is None or parts.port > 0
-    except ValueError:
-        readable = False
-    if not readable or rest.count("@") > 1 or "@" in rest.partition("/")[2]:
-        return (
-            f"{VARIABLE}: the address cannot be read; write special characters of the password as "
-            "%XX, such as %40 for @ and %2F for /"
-        )
+    if unreadable(given):
+        return f"{VARIABLE}: the address cannot be read; {SPECIAL}"
     return ""
 
 
@@ -231,7 +225,7 @@ def copy_to_journal(study: optuna.Study, path: Path) -> None:
 def _unreachable(url: str, error: Exception) -> str:
     parts = urlsplit(url)
     said = str(getattr(error, "orig", error)).strip().splitlines() or [type(error).__name__]
-    text = said[-1].replace(parts.password, "…") if parts.password else said[-1]
+    text = without_credentials(said[-1])
     return f"{VARIABLE}: {parts.hostname or 'the database'} cannot be used: {text}"
 
 

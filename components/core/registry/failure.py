@@ -1,0 +1,62 @@
+"""A stage that fails tells the registry, which may be as broken as the stage."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from components.core.credentials import without_credentials
+from components.core.errors import StoppedError, TrainyardError
+from components.core.registry.registry import Registry
+
+SECONDS = 5.0
+"""How long a process that has failed waits for the registry."""
+
+LONGEST_REASON = 500
+
+
+def record_failure(
+    key: str,
+    stage: str,
+    error: BaseException,
+    warn: Callable[[str], None],
+    seconds: float = SECONDS,
+) -> None:
+    """Marks a run that is recorded as failed; every problem with that is only warned about.
+
+    Args:
+        key: of the run.
+        stage: the one that failed.
+        error: why.
+        warn: is told what went wrong here.
+        seconds: after these it is given up.
+    """
+    problems: list[str] = []
+    stopped = isinstance(error, StoppedError | KeyboardInterrupt)
+
+    def record() -> None:
+        try:
+            with Registry() as registry:
+                registry.fail_run(key, stage, reason(error), stopped)
+        except Exception as problem:
+            problems.append(without_credentials(str(problem) or type(problem).__name__))
+
+    # In a thread of its own: looking up the name of a host, for one, has no time limit.
+    thread = threading.Thread(target=record, daemon=True, name="registry")
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        problems.append(f"it gave no answer within {seconds:g} s")
+    for problem in problems:
+        warn(f"the registry was not told that this run failed: {problem}")
+
+
+def reason(error: BaseException) -> str:
+    """The first two lines of an error, without credentials."""
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped by Ctrl-C"
+    lines = str(error).replace("\0", "").strip().splitlines()[:2] or [""]
+    text = without_credentials("\n".join(line.rstrip() for line in lines))
+    if not isinstance(error, TrainyardError | StoppedError):  # the message alone says little
+        text = f"{type(error).__name__}: {text}".removesuffix(": ")
+    return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 1]}…"
