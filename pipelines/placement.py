@@ -28,6 +28,7 @@ KUBEFLOW_SECRET = "trainyard-kubeflow"
 """Secrets by service; their keys are the environment variables that the code reads."""
 
 OPTUNA_VARIABLE = "TRAINYARD_OPTUNA_STORAGE"
+POSTGRES_VARIABLE = "TRAINYARD_POSTGRES_DSN"
 
 QUEUE_LABEL = placement_rules.QUEUE_LABEL
 
@@ -147,7 +148,10 @@ class Placement:
         return (*s3, *self.secrets)
 
 
+_REGISTRY = SecretVariables(POSTGRES_SECRET, {POSTGRES_VARIABLE: POSTGRES_VARIABLE}, optional=True)
+
 PLACEMENTS = {
+    "read_task": Placement(cpu="1", memory="1Gi", secrets=(_REGISTRY,), cached=False),
     "dataset_sync": Placement(cpu="4", memory="8Gi", s3=True, cached=False),
     "check_changes": Placement(cpu="1", memory="2Gi", s3=True, cached=False),
     "split_clips": Placement(cpu="1", memory="2Gi"),
@@ -165,6 +169,7 @@ PLACEMENTS = {
     "train_video": Placement(cpu="8", memory="32Gi", gpus=1, shared_memory="8Gi"),
     "evaluate_clips": Placement(cpu="8", memory="16Gi", shared_memory="4Gi"),
     "triton_publish": Placement(cpu="2", memory="8Gi", s3=True, cached=False),
+    "record_run": Placement(cpu="1", memory="1Gi", secrets=(_REGISTRY,), cached=False),
 }
 """Stage → what it asks for unless a project or a user says otherwise."""
 

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,10 @@ STOP_AGAIN_SECONDS = 2.0
 
 DECISION_VARIABLE = "TRAINYARD_DECISION_FILE"
 """Environment variable that names a file for the answer of a stage that decides something."""
+
+RUN_VARIABLE = "TRAINYARD_RUN_ID"
+REGISTRY_VARIABLE = "TRAINYARD_POSTGRES_DSN"
+"""Environment variables: where both are set, the registry is told when a stage fails."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ class Stage(Generic[S]):
             "inputs": {name: base.fingerprint(path) for name, path in resolved.items()},
         }
         state = StateDir(state_root or default_root(), self.name, identity)
-        run = os.environ.get("TRAINYARD_RUN_ID") or _timestamp()
+        run = os.environ.get(RUN_VARIABLE) or _timestamp()
         token = run if self.external else "result"
         with files.full_disk_named(state.path), _stoppable(), state.locked(report.message):
             result = state.result(token)
@@ -197,16 +201,33 @@ class Stage(Generic[S]):
 
 @contextmanager
 def reported_failure(report: Reporter) -> Iterator[None]:
-    """Ends the process with the error's message and exit code instead of a traceback."""
+    """Ends the process with the error's message and exit code instead of a traceback.
+
+    The registry is told of every failure, those with a traceback too.
+    """
     try:
         yield
     except (TrainyardError, StoppedError) as error:
         report.state("failed", message=str(error), exit_code=error.exit_code)
         print(f"error: {error}", file=sys.stderr, flush=True)
+        _tell_registry(report, error)
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         report.state("failed", message="interrupted", exit_code=130)
+        _tell_registry(report, error)
         raise SystemExit(130) from None
+    except Exception as error:
+        _tell_registry(report, error)
+        raise
+
+
+def _tell_registry(report: Reporter, error: BaseException) -> None:
+    run = os.environ.get(RUN_VARIABLE)
+    if run and os.environ.get(REGISTRY_VARIABLE):
+        from components.core.registry.failure import record_failure
+
+        with suppress(KeyboardInterrupt):  # somebody does not want to wait for it
+            record_failure(run, report.stage, error, report.warn)
 
 
 @contextmanager

@@ -242,8 +242,9 @@ def _environment() -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        # where results are published, and the study's database, are no business of a trainer
-        if name not in ("TRAINYARD_ARTIFACTS", "TRAINYARD_OPTUNA_STORAGE")
+        # Where results are published and the databases are no business of a trainer, and a trial
+        # that fails is no failure of the run.
+        if name not in ("TRAINYARD_ARTIFACTS", "TRAINYARD_OPTUNA_STORAGE", "TRAINYARD_POSTGRES_DSN")
     }
     return {**inherited, **own}
 

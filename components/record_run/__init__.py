@@ -1,0 +1,1 @@
+"""Records in the registry what a run has published, and sums the run up."""
