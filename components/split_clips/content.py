@@ -27,6 +27,23 @@ def grouped(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
     return groups
 
 
+def once(clips: Iterable[Clip]) -> tuple[list[Clip], list[str]]:
+    """The clips without the copies of a file within a class: the first stays, in order of ids.
+
+    Returns:
+        The clips that stay, and the ids of the others, each with that of the clip it is like.
+    """
+    first: dict[tuple[str, frozenset[str]], str] = {}
+    kept, copies = [], []
+    for clip in sorted(clips, key=lambda clip: clip.id):
+        same = first.setdefault((clip.checksum or clip.id, frozenset(clip.labels)), clip.id)
+        if same == clip.id:
+            kept.append(clip)
+        else:
+            copies.append(f"{clip.id} = {same}")
+    return kept, copies
+
+
 def contradictions(clips: Iterable[Clip]) -> str:
     """A warning about copies with other labels than the first; '' where there are none."""
     seen: dict[str, Clip] = {}

@@ -1,14 +1,15 @@
 """Splits a clip data set into train, val and test.
 
 Stratified by class, with all clips of a group (one recording) and all copies of one file on the
-same side, reproducible by seed. Parts are fractions or numbers of clips per class. The test part is
-the one that the data set names, if it does; with `folds` it is one fold of a k-fold
-cross-validation.
+same side, reproducible by seed. Parts are fractions or numbers of clips per class, which may be
+taken evenly from the folders of a class. The test part is the one that the data set names, if it
+does; with `folds` it is one fold of a k-fold cross-validation.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
@@ -22,11 +23,7 @@ from components.core.wording import counted
 
 if TYPE_CHECKING:
     from components.split_clips.assignment import Counts
-
-UNUSED = "unused"
-
-IMPORTANCE = {"train": 10_000.0, "val": 100.0, "test": 1.0, UNUSED: 0.0}
-"""Where classes go that are too rare to be everywhere."""
+    from components.split_clips.sizes import Sizes
 
 SHOWN = 10
 """Groups or clips that a message lists."""
@@ -57,6 +54,16 @@ class SplitSettings(Settings):
         False,
         description="Accept classes that are too rare to be in every part; they train first",
     )
+    spread: bool = Field(
+        False,
+        description="Clips per class are taken evenly from the folders of the class, and copies of "
+        "one file once; fractions hold in every folder",
+    )
+    allow_short: bool = Field(
+        False,
+        description="Accept classes with fewer clips than are asked for; they are shared out in "
+        "the proportions asked for, at least one clip for each part",
+    )
     folds: int = Field(0, ge=0, description="Number of cross-validation folds; 0 turns them off")
     fold: int = Field(0, ge=0, description="Which fold is the test part, from 0")
     seed: int = Field(0, ge=0, description="Seed of everything that is random")
@@ -84,10 +91,13 @@ def split_clips(settings: SplitSettings, job: Job) -> None:
     """Reads `clips`, writes `split`.
 
     Raises:
-        InputError: some class would be missing from a part; says what it would need.
+        InputError: some class has fewer clips than are asked for, or would be missing from a part;
+            says what it would need.
         SettingsError: folds of a data set that names its own test part.
     """
-    from components.split_clips import content, missing
+    from components.split_clips import content, division, missing, table
+    from components.split_clips.folders import Folders
+    from components.split_clips.sizes import UNUSED
 
     dataset = ClipDataset.load(job.inputs["clips"])
     clips = list(dataset.usable())
@@ -97,17 +107,22 @@ def split_clips(settings: SplitSettings, job: Job) -> None:
         job.report.warn(warning)
     published = _published(settings, clips)
     rest = _without_copies(clips, published, job)
+    if settings.spread:
+        rest = _once(rest, job)
     groups = content.grouped(rest)
     counts = _counts(groups, dataset.classes)
-    parts = _part_of_each_group(settings, counts, bool(published))
+    folders = Folders.of([*groups.values()], dataset.classes) if settings.spread else None
+    plan = division.planned(settings, counts, folders, bool(published))
+    _tell_short(plan.sizes, settings, dataset.classes, job)
+    parts = division.divided(settings, plan, counts, folders)
     assigned = dict.fromkeys(published, "test")
     for part, members in zip(parts, groups.values(), strict=True):
         if part != UNUSED:
             assigned.update((clip.id, part) for clip in members)
     if published:
         _tell_published(clips, assigned, job)
-    table = _count(clips, assigned, dataset.classes)
-    problems = missing.problems(settings, table, counts, bool(published))
+    rows = table.by_class(clips, assigned, dataset.classes)
+    problems = missing.problems(settings, rows, counts, bool(published))
     if problems and not settings.allow_missing:
         raise InputError(missing.refusal(problems))
     sizes = {**dict.fromkeys(PARTS, 0), **Counter(assigned.values())}
@@ -119,11 +134,47 @@ def split_clips(settings: SplitSettings, job: Job) -> None:
         )
     if problems:
         job.report.warn(missing.warning(problems))
-    split = Split.create(dataset.fingerprint, dict(sorted(assigned.items())), table)
+    split = Split.create(dataset.fingerprint, dict(sorted(assigned.items())), rows)
     job.outputs["split"].mkdir()
     split.save(job.outputs["split"])
-    job.report.message("clips per class and part\n" + _render(table, sizes))
+    by_folder = table.by_folder(clips, assigned) if settings.spread else {}
+    text = table.rendered(rows, sizes, by_folder, _lacking(plan.sizes, rows))
+    job.report.message(f"clips per class and part\n{text}")
     job.metadata["split"] = {part: sizes[part] for part in PARTS}
+
+
+def _once(clips: list[Clip], job: Job) -> list[Clip]:
+    """The clips without copies of one file within a class."""
+    from components.split_clips import content
+
+    kept, copies = content.once(clips)
+    if copies:
+        shown = ", ".join(copies[:SHOWN]) + (", …" if len(copies) > SHOWN else "")
+        job.report.message(f"{counted(len(copies), 'clip')} left out, being copies: {shown}")
+    return kept
+
+
+def _tell_short(sizes: Sizes, settings: SplitSettings, classes: list[str], job: Job) -> None:
+    """Refuses classes with fewer clips than are asked for, or warns where that is allowed."""
+    from components.split_clips.sizes import shortage
+
+    if not sizes.short:
+        return
+    if not settings.allow_short:
+        raise InputError(
+            f"cannot split: {shortage(sizes, classes)}\nA part that is a fraction or takes the "
+            "rest asks for 1. Ask for fewer, add clips, or set allow_short: true, which shares "
+            "such classes out in the proportions asked for"
+        )
+    job.report.warn(shortage(sizes, classes))
+
+
+def _lacking(sizes: Sizes, rows: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Class → clips by which it falls short of what is asked for."""
+    parts = [name for name in sizes.names if name in PARTS]
+    got = [sum(row[part] for part in parts) for row in rows.values()]
+    lacking = (int(asked - have) for asked, have in zip(sizes.asked, got, strict=True))
+    return {name: number for name, number in zip(rows, lacking, strict=True) if number > 0}
 
 
 def _published(settings: SplitSettings, clips: list[Clip]) -> set[str]:
@@ -195,73 +246,13 @@ def _counts(groups: dict[str, list[Clip]], classes: list[str]) -> Counts:
     return counts
 
 
-def _part_of_each_group(settings: SplitSettings, counts: Counts, published: bool) -> list[str]:
-    """The part of each group; `published` says that the test part is taken already."""
-    import numpy as np
-
-    from components.split_clips.assignment import assign
-
-    totals = counts.sum(axis=0)
-    if not settings.folds:
-        sizes = {"val": settings.val_size, "test": 0.0 if published else settings.test_size}
-        names, targets = _targets(sizes, settings.train_size, totals)
-        importance = [IMPORTANCE[name] for name in names] if settings.allow_missing else []
-        return [names[bin_] for bin_ in assign(counts, targets, [settings.seed], importance)]
-    even = np.tile(totals / settings.folds, (settings.folds, 1))
-    fold_of = assign(counts, even, [settings.seed])
-    rest = np.flatnonzero(fold_of != settings.fold)
-    sizes = {"val": settings.val_size}
-    names, targets = _targets(sizes, settings.train_size, counts[rest].sum(axis=0))
-    importance = [IMPORTANCE[name] for name in names] if settings.allow_missing else []
-    bins = assign(counts[rest], targets, [settings.seed, settings.fold + 1], importance)
-    parts = ["test"] * len(counts)
-    for group, bin_ in zip(rest, bins, strict=True):
-        parts[group] = names[bin_]
-    return parts
-
-
-def _targets(sizes: dict[str, float], train: float, totals: Counts) -> tuple[list[str], Counts]:
-    """Part names and wanted clips per class; the part without a size takes the rest."""
-    import numpy as np
-
-    wanted = {**sizes, "train": train} if train else dict(sizes)
-    rows = {
-        name: np.minimum(np.maximum(size * totals if size < 1 else size, 1.0), totals)
-        for name, size in wanted.items()
-        if size
-    }
-    left = np.maximum(totals - sum(rows.values(), np.zeros_like(totals)), 0.0)
-    rows[UNUSED if train else "train"] = left if train else np.maximum(left, 1.0)
-    names = [name for name in (*PARTS, UNUSED) if name in rows]
-    return names, np.stack([rows[name] for name in names])
-
-
-def _count(
-    clips: list[Clip], assigned: dict[str, str], classes: list[str]
-) -> dict[str, dict[str, int]]:
-    table = {name: dict.fromkeys(PARTS, 0) for name in classes}
-    for clip in clips:
-        if clip.id in assigned:
-            for label in clip.labels:
-                table[label][assigned[clip.id]] += 1
-    return table
-
-
-def _render(table: dict[str, dict[str, int]], sizes: dict[str, int]) -> str:
-    """The table as text; clips with several labels count once in the last line."""
-    width = max(5, *(len(name) for name in table))
-    lines = [f"  {'class':<{width}}" + "".join(f"{part:>8}" for part in PARTS)]
-    lines += [
-        f"  {name:<{width}}" + "".join(f"{row[part]:>8}" for part in PARTS)
-        for name, row in table.items()
-    ]
-    return "\n".join([*lines, f"  {'all':<{width}}" + "".join(f"{sizes[p]:>8}" for p in PARTS)])
-
-
 STAGE = Stage(
     name="split_clips",
     settings=SplitSettings,
     function=split_clips,
-    inputs={"clips": "ClipDataset to split"},
+    inputs={
+        "clips": "ClipDataset to split",
+        "task": "Task whose settings take the place of those given (optional)",
+    },
     outputs={"split": "Split: clip id to train, val or test"},
 )
