@@ -121,8 +121,12 @@ class Database:
 
     def _done(self, cursor: Any) -> int:
         """How many migrations have run."""
-        cursor.execute("SELECT to_regclass('trainyard.migrations') IS NOT NULL")
-        if not cursor.fetchone()[0]:
+        # not to_regclass, which after a wait for the lock still knows what was there before
+        cursor.execute(
+            "SELECT FROM pg_catalog.pg_tables WHERE schemaname = %s AND tablename = 'migrations'",
+            (SCHEMA,),
+        )
+        if not cursor.rowcount:
             return 0
         cursor.execute("SELECT coalesce(max(number), 0) FROM trainyard.migrations")
         done = int(cursor.fetchone()[0])
@@ -154,8 +158,8 @@ def _lock(cursor: Any) -> None:
 
 def _make_schema(cursor: Any) -> None:
     # IF NOT EXISTS would ask for the right to create schemas even where this one is there
-    cursor.execute("SELECT to_regnamespace(%s) IS NULL", (SCHEMA,))
-    if cursor.fetchone()[0]:
+    cursor.execute("SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s", (SCHEMA,))
+    if not cursor.rowcount:
         cursor.execute(f"CREATE SCHEMA {SCHEMA}")
         comment = "Trainyard: sources, classes, tasks and runs"
         cursor.execute(f"COMMENT ON SCHEMA {SCHEMA} IS '{comment}'")
