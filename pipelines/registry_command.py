@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from components.core.errors import ProblemsError, SettingsError
 from components.core.wording import counted
 
 if TYPE_CHECKING:
@@ -82,10 +81,7 @@ def add_task(
     numbers = {part: _size(part, text, found) for part, text in sizes.items()}
     task = RegisteredTask(name, model_name or "model", classes, sources, other=other, **numbers)
     with _registry() as opened:
-        try:
-            done = opened.add_task(task, replace)
-        except ProblemsError as error:
-            raise _with(found, error) from None
+        done = opened.add_task(task, replace, found)
     click.echo(f"task {name}: {done if done != 'unchanged' else 'was there already, the same'}")
 
 
@@ -149,12 +145,6 @@ def _size(part: str, text: str | None, found: list[str]) -> float:
         except ValueError:
             found.append(f"--{part}: got {text!r}, accepted are {_SIZE}")
     return 1.0
-
-
-def _with(found: list[str], error: ProblemsError) -> ProblemsError:
-    if not found:
-        return error
-    return SettingsError([*found, *error.problems], "the task")
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -87,26 +87,27 @@ class Registry:
             raise _together(problems, error, "the sources") from None
 
     def add_task(
-        self, task: RegisteredTask, replace: bool = False
+        self, task: RegisteredTask, replace: bool = False, found: Sequence[str] = ()
     ) -> Literal["added", "unchanged", "replaced"]:
         """Adds a task, and those of its classes that are new; the same once more changes nothing.
 
         Args:
             task: what is wanted.
             replace: put it in the place of another task of this name; runs of that stay.
+            found: problems that are known already; told with the others.
 
         Raises:
             SettingsError: everything that is wrong with it: values, sources that are not known,
                 classes known in another case, another task of this name.
         """
         where = f"task {task.name!r}"
-        problems = task.problems()
+        problems = [*found, *task.problems()]
         try:
             with self._database.writing() as cursor:
                 tasks = _tasks(cursor)
                 before = tasks.get(task.name)
                 problems += _conflicts(cursor, task, list(tasks))
-                if before and before != task and not replace:
+                if before and before != task and not (replace or found):
                     problems.append(
                         f"there is one of this name, and it is different "
                         f"({differences(before, task)}); choose another name, or give --replace"
