@@ -122,13 +122,14 @@ def running_triton(folder: Path, mode: str = "explicit") -> Iterator[TritonServe
 
 
 def _backends(home: Path, folder: Path) -> Path:
-    """A backend directory: Triton's Python backend, and ONNX Runtime on top of it."""
+    """A backend directory: Triton's Python backend, and those written in Python on top of it."""
     source = home / "pytriton/tritonserver/backends/python"
     shutil.copytree(source, folder / "python")
     shutil.copy2(_stub(home), folder / "python" / STUB)
     (folder / "python" / STUB).chmod(0o755)
-    (folder / "onnxruntime").mkdir()
-    shutil.copyfile(TESTS / "triton_onnxruntime_backend.py", folder / "onnxruntime" / "model.py")
+    for backend in ("onnxruntime", "tensorflow"):
+        (folder / backend).mkdir()
+        shutil.copyfile(TESTS / f"triton_{backend}_backend.py", folder / backend / "model.py")
     return folder
 
 

@@ -124,7 +124,7 @@ def _protobuf() -> Any:
         from tensorflow.core.protobuf import saved_model_pb2
     except ModuleNotFoundError as error:
         raise TrainyardError(
-            f"reading a SavedModel needs TensorFlow, and {error.name} is not installed here; use "
-            "the tensorflow image, or run: pip install 'trainyard[tensorflow]'"
+            f"a SavedModel needs TensorFlow, which is not installed here ({error}); use the "
+            "tensorflow image, or run: pip install 'trainyard[tensorflow]'"
         ) from None
     return saved_model_pb2
