@@ -15,7 +15,7 @@ from components.core.storage import Item, Storage
 if TYPE_CHECKING:
     from components.dataset_sync.stage import SyncSettings
 
-LOOKED_AT = 10_000
+LOOKED_AT = 50_000
 """Files that a quick look at a source lists at most, to tell which folders it has."""
 
 NAMES_SHOWN = 30
@@ -103,16 +103,16 @@ class Selection:
         missing = [name for name in self.sources if next(storage.items(name), None) is None]
         if not missing:
             return
-        listed = islice(storage.items(), most)
-        there = {item.name.partition("/")[0] for item in listed if "/" in item.name}
+        listed = [item.name for item in islice(storage.items(), most)]
+        there = {name.partition("/")[0] for name in listed if "/" in name}
         problems = [
             f"{name!r} is empty" if name in there else f"there is no {name!r}{hint(name, there)}"
             for name in missing
         ]
-        others = listed_names(there - {*missing})
+        which = f"the first {most} files are of" if len(listed) == most else "that there are"
         raise InputError(
-            f"{ProblemsError(problems, f'sources ({storage.uri})')}\nthe sources that there are: "
-            f"{others}"
+            f"{ProblemsError(problems, f'sources ({storage.uri})')}\n"
+            f"the sources {which}: {listed_names(there - {*missing})}"
         )
 
     def unmet(self, taken: Iterable[str], left_out: Iterable[str]) -> list[str]:

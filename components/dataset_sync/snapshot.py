@@ -42,11 +42,8 @@ def grouped(clips: list[Clip], groups: Mapping[str, str], report: Reporter) -> l
 def tell_copies(clips: Sequence[Clip], report: Reporter) -> None:
     """Says which clips have the content of an earlier one; they stay, and are never split apart."""
     first: dict[str, str] = {}
-    for clip in clips:
-        first.setdefault(clip.checksum, clip.id)
-    copies = [
-        f"{clip.id} = {first[clip.checksum]}" for clip in clips if first[clip.checksum] != clip.id
-    ]
+    pairs = [(c.id, first.setdefault(c.checksum, c.id)) for c in clips if not c.error]
+    copies = [f"{copy} = {original}" for copy, original in pairs if copy != original]
     if copies:
         report.message(
             f"copies of other clips: {len(copies)}; they stay, and no split parts them: "

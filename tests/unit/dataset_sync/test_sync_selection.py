@@ -11,6 +11,8 @@ from components.core.artifacts.clips import ClipDataset
 from components.core.artifacts.task import Task
 from components.core.errors import InputError, ProblemsError, SettingsError
 from components.core.settings import build
+from components.core.storage.folder import FolderStorage
+from components.dataset_sync.selection import Selection
 from components.dataset_sync.stage import STAGE, SyncSettings
 
 RULE = {"layout": "sources", "class_rule": "first_underscore"}
@@ -100,6 +102,14 @@ def test_absent_sources_are_all_named_before_anything_starts(project: Project) -
     assert "'garden' is empty" in told
     assert "the sources that there are: hall, kitchen, office" in told
     assert not project.mirrored()
+
+
+def test_a_quick_look_says_how_far_it_looked(project: Project) -> None:
+    storage, selection = FolderStorage(project.source), Selection(depth=1, sources=["ofice"])
+    with pytest.raises(InputError, match="the sources that there are: hall, kitchen, office"):
+        selection.refuse_absent(storage)
+    with pytest.raises(InputError, match=r"the sources the first 2 files are of: hall$"):
+        selection.refuse_absent(storage, 2)
 
 
 def test_a_source_without_class_folders_is_named(project: Project) -> None:
