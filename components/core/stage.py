@@ -57,6 +57,10 @@ def no_check(settings: Any) -> list[TrainyardError]:
     return []
 
 
+def nothing_more(settings: Any, report: Reporter) -> None:
+    """The default `Stage.again`."""
+
+
 def is_never_idle(settings: Any) -> bool:
     """The default `Stage.idle`."""
     return False
@@ -82,6 +86,8 @@ class Stage(Generic[S]):
     """Whether it only hands on what it gets, so that its Job needs no GPU."""
     check: Callable[[S], list[TrainyardError]] = no_check
     """Problems with the outside world (source missing, service unreachable), before any work."""
+    again: Callable[[S, Reporter], None] = nothing_more
+    """What is to be done where an earlier result is reused, as when a run is resumed."""
 
     @property
     def optional(self) -> set[str]:
@@ -126,6 +132,7 @@ class Stage(Generic[S]):
             if result:
                 report.state("reused", key=state.key)
                 report.message(f"already done (key {state.key}), reusing its result")
+                self.again(settings, report)
             else:
                 if problems := [*self.check(settings), *self._occupied(outputs)]:
                     raise ProblemsError(problems, self.name)

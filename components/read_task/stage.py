@@ -8,13 +8,18 @@ parameters say what is wanted.
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from components.core.artifacts.task import Task
 from components.core.errors import TrainyardError
+from components.core.events import Reporter
 from components.core.settings import Settings
 from components.core.stage import RUN_VARIABLE, Job, Stage
+
+if TYPE_CHECKING:
+    from components.core.registry import Registry
 
 
 class ReadTaskSettings(Settings):
@@ -51,6 +56,20 @@ def read_task(settings: ReadTaskSettings, job: Job) -> None:
     _asked(settings.task, job).save(job.outputs["wanted"])
 
 
+def start_again(settings: ReadTaskSettings, report: Reporter) -> None:
+    """Records a run that failed, and is resumed, as started; what the task said then still holds.
+
+    Raises:
+        InputError: the registry has no such task any more.
+        ServiceError: the registry cannot be used.
+    """
+    from components.core.registry import Registry
+
+    if settings.task:
+        with Registry() as registry:
+            _start(registry, settings.task, report)
+
+
 def _asked(name: str, job: Job) -> Task:
     from components.core.registry import Registry
 
@@ -59,14 +78,16 @@ def _asked(name: str, job: Job) -> Task:
         return Task.create("", {})
     with Registry() as registry:
         task = registry.task(name)
-        if run := os.environ.get(RUN_VARIABLE):
-            registry.start_run(run, name)
-            job.report.message(f"task {name!r}: run {run} is recorded as started")
-        else:
-            job.report.warn(
-                f"task {name!r}: the run is not recorded, as {RUN_VARIABLE} does not name it"
-            )
+        _start(registry, name, job.report)
     return Task.create(name, task.settings())
+
+
+def _start(registry: Registry, task: str, report: Reporter) -> None:
+    if run := os.environ.get(RUN_VARIABLE):
+        registry.start_run(run, task)
+        report.message(f"task {task!r}: run {run} is recorded as started")
+    else:
+        report.warn(f"task {task!r}: the run is not recorded, as {RUN_VARIABLE} does not name it")
 
 
 STAGE = Stage(
@@ -76,4 +97,5 @@ STAGE = Stage(
     outputs={"wanted": "what is wanted (Task)"},
     external=True,
     check=check,
+    again=start_again,
 )

@@ -34,7 +34,7 @@ OVERLAYS = ("cluster", "dev", "nautilus")
 OTHER_GROUPS = ("external-secrets.io/", "kueue.x-k8s.io/")
 """API groups that are no part of Kubernetes: a real API server checks these documents."""
 
-TO_COME = {"TRAINYARD_MONGODB_URI", "TRAINYARD_OPTUNA_STORAGE", "TRAINYARD_POSTGRES_DSN"}
+TO_COME = {"TRAINYARD_MONGODB_URI"}
 """Keys of Secrets that nothing in components/ or pipelines/ has to read yet."""
 
 OPTIONAL = {f"TRAINYARD_KUBEFLOW_{name}" for name in ("TOKEN", "CA", "ROOT")}

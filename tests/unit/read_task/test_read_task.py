@@ -83,6 +83,18 @@ def test_every_run_reads_what_the_task_says_then(
     assert sizes == [20, 20, 30], "a run that is resumed works on as it began"
 
 
+def test_a_run_that_is_resumed_is_started_again(filled: str, tmp_path: Path) -> None:
+    assert run(tmp_path, "--task", "meals", TRAINYARD_RUN_ID="nightly").returncode == 0
+    with Registry() as registry:
+        assert registry.fail_run("nightly", "train_keras", "no space left")
+        assert run(tmp_path, "--task", "meals", TRAINYARD_RUN_ID="nightly").returncode == 0
+        (recorded,) = registry.runs("meals")
+        assert (recorded.status, recorded.reason) == ("started", "")
+        registry.finish_run("nightly", "meal_model", 1, "/models", {})
+        assert run(tmp_path, "--task", "meals", TRAINYARD_RUN_ID="nightly").returncode == 0
+        assert registry.runs("meals")[0].status == "finished"
+
+
 @pytest.mark.parametrize(
     ("task", "dsn", "code", "text"),
     [
