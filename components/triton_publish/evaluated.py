@@ -81,7 +81,10 @@ def servable(
 def _cannot(place: Path, bundle: ModelBundle, serve_as: str, can: list[str]) -> str:
     have = ", ".join(bundle.formats) or "none"
     if not can:
-        return f"{place} holds no model that Triton serves (formats: {have}); train it again"
+        return (
+            f"{place} holds no model that Triton serves (formats: {have}; needed is one of "
+            f"{', '.join(FORMATS)} and safetensors)"
+        )
     return (
         f"serve_as: {place} cannot be served as {serve_as} (formats: {have}); accepted for it are "
         f"auto and {', '.join(can)}"

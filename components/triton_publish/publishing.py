@@ -186,8 +186,8 @@ def _serve(
     server = Server(settings.triton_url, settings.triton_timeout)
     who, expected = reference(model)
     try:
-        backend = triton.FORMATS[model.kind].backend
-        server.load(name, version, settings.triton_timeout, backend)
+        needs = triton.FORMATS[model.kind].needs
+        server.load(name, version, settings.triton_timeout, needs)
         size = min(2, settings.max_batch_size)
         difference = compare(server, name, version, model.bundle, expected, size)
     except ServiceError as error:

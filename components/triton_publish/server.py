@@ -58,17 +58,17 @@ class Server:
         if not alive:
             raise ServiceError(f"{self.url} answers, but not as a live Triton server")
 
-    def load(self, model: str, version: int, seconds: float, backend: str) -> None:
+    def load(self, model: str, version: int, seconds: float, needs: str) -> None:
         """Makes the server load the model's newest state and waits until the version is ready.
 
-        `backend` is the one that the server needs for it.
+        `needs` says what the server must have for it.
 
         Raises:
             ServiceError: it does not, or not in time.
         """
 
         try:
-            polling = not self._loaded(model, backend)
+            polling = not self._loaded(model, needs)
             # An explicit load returns when it is done; a polling server comes round in its time.
             deadline = time.monotonic() + (seconds if polling else SETTLE_SECONDS)
             while not self._client.is_model_ready(model, str(version)):
@@ -82,7 +82,7 @@ class Server:
         except OSError as error:
             raise ServiceError(f"{self.url} ended the connection: {error}") from None
 
-    def _loaded(self, model: str, backend: str) -> bool:
+    def _loaded(self, model: str, needs: str) -> bool:
         from tritonclient.utils import InferenceServerException
 
         try:
@@ -92,7 +92,7 @@ class Server:
                 return False
             raise ServiceError(
                 f"{self.url} does not load {model}: {error}. It must serve this repository, with "
-                f"--model-control-mode=explicit or poll, and have the {backend} backend"
+                f"--model-control-mode=explicit or poll, and have {needs}"
             ) from None
         return True
 

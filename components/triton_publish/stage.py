@@ -28,7 +28,9 @@ class PublishSettings(Settings):
         json_schema_extra=WRITTEN_PLACE,
     )
     serve_as: Literal["auto", "onnx", "savedmodel"] = Field(
-        "auto", description="Format to serve: auto takes a SavedModel where the model has one"
+        "auto",
+        description="Format to serve: auto takes a SavedModel where the model has one; NVIDIA's "
+        "servers newer than 25.02 need onnx",
     )
     keep_versions: int = Field(
         0, ge=0, description="Newest versions to keep, older ones are removed; 0 keeps all"

@@ -107,6 +107,27 @@ def test_the_server_names_the_classes(case, triton, tmp_path):
     assert answer.ravel()[0].decode().split(":")[-1] == CLASSES[best]
 
 
+def test_the_server_runs_as_many_copies_as_asked_for(case, triton, tmp_path):
+    """And as many as it thinks right, where only their place is said."""
+    client = tritonclient.http.InferenceServerClient(triton.url.removeprefix("http://"))
+    counts = []
+    for name, asked in (("three", {"instances": 3}), ("some", {})):
+        publish(
+            case,
+            tmp_path / name,
+            repository=str(triton.repository),
+            triton_url=triton.url,
+            model_name=name,
+            instance_kind="cpu",
+            **asked,
+        )
+        (group,) = client.get_model_config(name)["instance_group"]
+        assert group["kind"] == "KIND_CPU"
+        counts.append(group["count"])
+    assert counts[0] == 3
+    assert counts[1] in (1, 2)
+
+
 def test_a_polling_server_finds_the_model_by_itself(case, triton, tmp_path):
     with running_triton(tmp_path / "server", "poll") as server:
         published = publish(

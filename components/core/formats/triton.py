@@ -33,6 +33,8 @@ class Served:
     """File or folder in a version's directory."""
     last: str
     """File in that directory whose presence says that the version is complete."""
+    needs: str
+    """What a server must have, for people."""
 
 
 FORMATS = {
@@ -41,8 +43,9 @@ FORMATS = {
         "tensorflow_savedmodel",
         "model.savedmodel",
         "model.savedmodel/saved_model.pb",
+        "the tensorflow backend (in NVIDIA's images up to 25.02; newer ones need serve_as=onnx)",
     ),
-    "onnx": Served("onnxruntime", "", "model.onnx", "model.onnx"),
+    "onnx": Served("onnxruntime", "", "model.onnx", "model.onnx", "the onnxruntime backend"),
 }
 """Format of a ModelBundle → how it is served; the preferred one first."""
 

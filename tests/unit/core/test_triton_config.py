@@ -126,7 +126,11 @@ def test_a_platform_without_a_backend_is_what_others_write():
 @pytest.mark.parametrize(
     ("text", "kind", "said"),
     [
-        ('backend: "onnxruntime"', "savedmodel", "backend is onnxruntime, this model needs tensorflow"),
+        (
+            'backend: "onnxruntime"',
+            "savedmodel",
+            "backend is onnxruntime, this model needs tensorflow",
+        ),
         ('backend: "onnxruntime"', "savedmodel", "serve_as=onnx"),
         ('platform: "tensorflow_savedmodel"', "onnx", "serve_as=savedmodel"),
         ('platform: "tensorflow_graphdef"', "savedmodel", "platform is tensorflow_graphdef"),
