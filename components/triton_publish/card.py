@@ -87,7 +87,9 @@ def card_text(card: dict[str, Any]) -> str:
             )
     if found["thresholds"]:
         pairs = zip(card["classes"], found["thresholds"], strict=True)
-        lines += ["", "A class is given from the probability (sigmoid of its output) of:", ""]
+        direct = any(tensor["meaning"] == "probabilities" for tensor in card["outputs"])
+        which = "its output" if direct else "sigmoid of its output"
+        lines += ["", f"A class is given from the probability ({which}) of:", ""]
         lines += [f"- {name}: {value:.3f}" for name, value in pairs]
     lines += ["", "## Where it comes from", ""]
     facts = {"Model": card["fingerprint"], **card["data"], **card["preprocessing"]}

@@ -12,6 +12,7 @@ from clip_bundles import CLASSES, FRAMES, SIZE, write_bundle
 from triton_savedmodels import (
     CLIP,
     FEATURES,
+    dense_tensor,
     outputs_of,
     write_evaluations,
     write_savedmodel_bundle,
@@ -334,3 +335,15 @@ def test_a_task_names_the_model(case, tmp_path):
     assets = repository / "kitchen" / "1" / "model.savedmodel" / "assets"
     assert (assets / "kitchen.config").is_file()
     assert json.loads((repository / "kitchen/1/model_card.json").read_text())["name"] == "kitchen"
+
+
+@pytest.mark.parametrize(
+    ("meaning", "said"), [("probabilities", "its output"), ("logits", "sigmoid of its output")]
+)
+def test_the_card_says_what_thresholds_are_compared_with(case, tmp_path, meaning, said):
+    outputs = [dense_tensor().model_copy(update={"meaning": meaning})]
+    models = changed(case, tmp_path / "models", outputs=outputs, multi_label=True)
+    path = models / "a evaluation" / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"thresholds": [0.5] * 4}))
+    publish(models, tmp_path / "out")
+    assert f"from the probability ({said}) of:" in (tmp_path / "out" / "README.md").read_text()
