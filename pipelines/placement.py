@@ -167,6 +167,7 @@ PLACEMENTS = {
         cached=False,
     ),
     "train_video": Placement(cpu="8", memory="32Gi", gpus=1, shared_memory="8Gi"),
+    "train_keras": Placement(cpu="8", memory="32Gi", gpus=1, shared_memory="8Gi"),
     "evaluate_clips": Placement(cpu="8", memory="16Gi", shared_memory="4Gi"),
     "triton_publish": Placement(cpu="2", memory="8Gi", s3=True, cached=False),
     "record_run": Placement(cpu="1", memory="1Gi", secrets=(_REGISTRY,), cached=False),
@@ -184,6 +185,7 @@ _ON_PRP: dict[str, dict[str, Any]] = {
         "shared_memory": "16Gi",
         "deadline": 96 * HOUR,
     },
+    "train_keras": {"cpu": "16", "memory": "48Gi", "gpus": 4, "deadline": 96 * HOUR},
     "hpo_sweep": {"ephemeral_storage": "40Gi", "deadline": 96 * HOUR},
 }
 

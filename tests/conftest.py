@@ -5,12 +5,16 @@ import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from kubernetes_cluster import Cluster, ClusterAbsentError, running_cluster
 from postgres_server import PostgresAbsentError, new_database, running_postgres
 from servers import MinioAbsentError, S3Server, absent, running_minio
+
+with suppress(ImportError):  # TensorFlow and then PyTorch in one process end it, unless:
+    import triton  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -22,6 +22,7 @@ from components.core.models.bundle import read_safetensors, save_bundle, sha256
 from components.core.models.export import export_onnx, verify_onnx
 from components.core.training.clips import ClipExamples, network_input
 from components.core.training.fit import FitResult
+from components.core.training.views import Window
 from components.train_video.stage import TrainSettings
 
 ONNX = "model.onnx"
@@ -70,6 +71,7 @@ def write_bundle(
     """Writes one epoch's bundle; `formats` lie in the directory already."""
     settings, index, result = trained.settings, trained.reader.index, trained.result
     weights = result.weights[epoch]
+    window = Window(settings.clip_frames, settings.clip_stride, settings.input_size)
     curves = [_finite(row) for row in result.history]
     return save_bundle(
         directory,
@@ -99,15 +101,7 @@ def write_bundle(
                 meaning="logits",
             )
         ],
-        preprocessing={
-            "frames": settings.clip_frames,
-            "stride": settings.clip_stride,
-            "size": settings.input_size,
-            "resize": index.resize,
-            "frame_size": index.frame_size,
-            "crop_margin": index.crop_margin,
-            "sampling": index.sampling,
-        },
+        preprocessing=window.preprocessing(index),
         training={**settings.model_dump(mode="json"), "epoch": epoch, **_origin(settings)},
         dataset=index.fingerprint,
         split=trained.split.fingerprint,

@@ -16,8 +16,9 @@ from components.core.cpus import usable_cpus
 from components.core.events import Reporter
 from components.core.models.resized_i3d import RESIZERS
 from components.core.stage import Job
-from components.core.training.classification import ClipClassification, balanced_weights
+from components.core.training.classification import ClipClassification
 from components.core.training.clip_checks import Parts, lost_clips
+from components.core.training.clip_views import balanced_weights
 from components.core.training.clips import ClipExamples
 from components.core.training.fit import FitResult, finished, fit
 from components.core.training.launch import count_processes, launch

@@ -26,9 +26,6 @@ from components.core.training.task import Task
 MONITORS = ("val_macro_f1", "val_micro_f1", "val_accuracy", "val_loss")
 """Figures that can choose the best epoch."""
 
-LARGEST_WEIGHT = 100.0
-"""Of the positives of a class; a handful of clips must not outweigh everything else."""
-
 
 class ClipClassification(Task):
     """Trains a network that gives B x classes logits.
@@ -135,24 +132,6 @@ class ClipClassification(Task):
 
     def _figures(self) -> dict[str, Metric]:
         return cast("dict[str, Metric]", dict(self.figures.items()))
-
-
-def balanced_weights(targets: np.ndarray, classes: int) -> np.ndarray:
-    """Weights that make up for classes of different frequency, shape (classes,).
-
-    One label a clip: clips / (classes * clips of the class), so that the weights average 1 over
-    the clips. Several labels: clips without the class per clip with it, from 1 to 100.
-
-    Args:
-        targets: class numbers (N,), or 0 and 1 (N, classes).
-        classes: number of classes.
-    """
-    count = len(targets)
-    if targets.ndim == 1:
-        have = np.bincount(targets, minlength=classes)
-        return np.asarray(count / (classes * np.maximum(have, 1)))
-    positive = np.maximum(targets.sum(0), 1)
-    return np.asarray(np.clip((count - positive) / positive, 1.0, LARGEST_WEIGHT))
 
 
 def _figures(classes: int, multi_label: bool) -> dict[str, Metric]:

@@ -9,6 +9,9 @@ import numpy as np
 from components.core.artifacts.frames import FrameReader
 from components.core.training.views import Augmentation, View, Window
 
+LARGEST_WEIGHT = 100.0
+"""Of the positives of a class; a handful of clips must not outweigh everything else."""
+
 
 class ClipViews:
     """The clips of one part of a split, one view of each per epoch; picklable.
@@ -106,3 +109,21 @@ def targets(reader: FrameReader, clips: Sequence[int], multi_label: bool) -> np.
     for row, own in enumerate(labels):
         hot[row, own] = 1
     return hot
+
+
+def balanced_weights(targets: np.ndarray, classes: int) -> np.ndarray:
+    """Weights that make up for classes of different frequency, shape (classes,).
+
+    One label a clip: clips / (classes * clips of the class), so that the weights average 1 over
+    the clips. Several labels: clips without the class per clip with it, from 1 to 100.
+
+    Args:
+        targets: class numbers (N,), or 0 and 1 (N, classes).
+        classes: number of classes.
+    """
+    count = len(targets)
+    if targets.ndim == 1:
+        have = np.bincount(targets, minlength=classes)
+        return np.asarray(count / (classes * np.maximum(have, 1)))
+    positive = np.maximum(targets.sum(0), 1)
+    return np.asarray(np.clip((count - positive) / positive, 1.0, LARGEST_WEIGHT))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from components.core.artifacts.frames import FrameDataset
 from components.core.training.seeds import EXAMPLE, generator
 
 
@@ -40,6 +42,18 @@ class Window:
     def numbers(self, start: int) -> list[int]:
         """The stored frames seen from `start` on; a reader repeats the last frame past the end."""
         return list(range(start, start + self.span, self.stride))
+
+    def preprocessing(self, index: FrameDataset) -> dict[str, Any]:
+        """How a clip of these frames becomes the input, as a ModelBundle tells it."""
+        return {
+            "frames": self.frames,
+            "stride": self.stride,
+            "size": self.size,
+            "resize": index.resize,
+            "frame_size": index.frame_size,
+            "crop_margin": index.crop_margin,
+            "sampling": index.sampling,
+        }
 
     def centred(self, frames: int, height: int, width: int) -> View:
         """The middle of a clip of this size; shorter clips start at their first frame."""

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from components.core.artifacts.frames import FrameReader, write_frames
-from components.core.training.classification import ClipClassification, balanced_weights
+from components.core.training.classification import ClipClassification
+from components.core.training.clip_views import balanced_weights
 from components.core.training.clips import ClipBatch, ClipExamples, network_input
 from components.core.training.views import Augmentation, Window, swap_pairs
 

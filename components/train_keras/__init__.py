@@ -1,0 +1,1 @@
+"""Trains a Keras network that tells classes of clips apart."""
