@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.core.artifacts.evaluation import ARRAYS, BASELINE_FILE
+from components.core.artifacts.evaluation import ARRAYS, BASELINE_FILE, TRAIN_CONFUSION_FILE
 
 SUFFIX = ".npy"
 
@@ -28,7 +28,10 @@ def file_names(pairs: Sequence[str]) -> dict[str, str]:
         else:
             chosen[array] = name
     names = {array: chosen.get(array, f"{array}{SUFFIX}") for array in ARRAYS}
-    taken: dict[str, str] = {BASELINE_FILE: "the baseline"}
+    taken: dict[str, str] = {
+        BASELINE_FILE: "the baseline",
+        TRAIN_CONFUSION_FILE: "the training part's confusion",
+    }
     for array, name in names.items():
         if other := taken.get(name):
             problems.append(f"{name!r} would be the file of both {other} and {array}")

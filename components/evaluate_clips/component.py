@@ -27,6 +27,7 @@ def evaluate_clips(
     bootstrap: int = 1000,
     confidence: float = 0.95,
     baseline: bool = True,
+    train_confusion: bool = False,
     mistakes: int = 12,
     resizer_samples: int = 4,
     sample_clips: list[str] = [],  # noqa: B006

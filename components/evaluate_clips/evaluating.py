@@ -12,6 +12,7 @@ from components.core import files
 from components.core.artifacts.evaluation import ARRAYS, CheckpointFigures, ClipMetrics, Evaluation
 from components.core.metrics.baseline import fit_still_classifier, sampled, still_features
 from components.core.metrics.classification import (
+    Bools,
     Floats,
     predict_multi,
     predict_single,
@@ -86,7 +87,8 @@ def predict(subject: Subject, runner: Runner) -> tuple[Predictions, Floats | Non
     """What the model says about the part's clips, and the thresholds of multi-label models."""
     settings, bundle = runner.settings, subject.bundle
     clips = subject.clips(settings.part)
-    logits = runner.logits(subject, settings.part)
+    trains = settings.train_confusion and settings.part != "train"
+    logits, *others = runner.several(subject, [settings.part, *(["train"] if trains else [])])
     scores = probabilities(logits, bundle.multi_label)
     thresholds: Floats | None = None
     if settings.tunes(bundle):
@@ -97,19 +99,27 @@ def predict(subject: Subject, runner: Runner) -> tuple[Predictions, Floats | Non
     elif bundle.multi_label:
         thresholds = np.full(len(bundle.classes), settings.fixed_threshold)
     entries = [subject.reader.index.clips[clip] for clip in clips]
+    trained = [probabilities(found, bundle.multi_label) for found in others]
     predictions = Predictions(
         ids=[entry.id for entry in entries],
         groups=[entry.group for entry in entries],
         actual=subject.labels(clips),
         logits=logits,
         probabilities=scores,
-        predicted=(
-            predict_single(scores) if thresholds is None else predict_multi(scores, thresholds)
-        ),
+        predicted=_chosen(scores, thresholds),
         multi_label=bundle.multi_label,
+        training=(
+            (subject.labels(subject.clips("train")), _chosen(trained[0], thresholds))
+            if trained
+            else None
+        ),
         baseline=_baseline(subject, clips, runner),
     )
     return predictions, thresholds
+
+
+def _chosen(scores: NDArray[np.float32], thresholds: Floats | None) -> Bools:
+    return predict_single(scores) if thresholds is None else predict_multi(scores, thresholds)
 
 
 def training_clips(subject: Subject) -> dict[str, int]:

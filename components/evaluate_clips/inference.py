@@ -18,6 +18,9 @@ from components.core.errors import InputError
 from components.evaluate_clips.windows import Window, read_ahead
 
 Progress = Callable[[int, int], None]
+PROBABILITIES = "probabilities"
+"""What a bundle calls the meaning of an output that is no logits."""
+
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
@@ -28,7 +31,7 @@ class Classifier(Protocol):
     """Where it runs, for people, e.g. `CPU`."""
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Outputs `(B, C)` of inputs `(B, 3, T, H, W)`."""
+        """Outputs `(B, C)` of a batch of inputs, in the bundle's layout."""
 
 
 def open_classifier(
@@ -90,6 +93,9 @@ class OnnxClassifier:
         self._input = bundle.inputs[0].name if bundle.inputs else names[0]
         outputs = [tensor.name for tensor in self._session.get_outputs()]
         self._output = bundle.outputs[0].name if bundle.outputs else outputs[0]
+        meaning = bundle.outputs[0].meaning if bundle.outputs else ""
+        self._gives_probabilities = meaning == PROBABILITIES
+        self._multi_label = bundle.multi_label
         if self._input not in names or self._output not in outputs:
             raise InputError(
                 f"{path}: model.json names input {self._input!r} and output {self._output!r}, but "
@@ -97,7 +103,9 @@ class OnnxClassifier:
             )
 
     def logits(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Outputs `(B, C)` of inputs `(B, 3, T, H, W)`.
+        """Outputs `(B, C)` of a batch of inputs, in the bundle's layout.
+
+        Of a graph that gives probabilities those logits that have them.
 
         Raises:
             InputError: the graph does not accept this shape.
@@ -108,7 +116,8 @@ class OnnxClassifier:
             raise InputError(
                 f"the ONNX graph fails on an input of shape {batch.shape}: {error}"
             ) from None
-        return np.asarray(result, dtype=np.float32)
+        found = np.asarray(result, dtype=np.float32)
+        return logits_of(found, self._multi_label) if self._gives_probabilities else found
 
 
 def clip_logits(
@@ -170,6 +179,15 @@ def probabilities(logits: NDArray[np.floating], multi_label: bool) -> NDArray[np
         return np.asarray(0.5 * (1 + np.tanh(0.5 * values)), dtype=np.float32)
     powers = np.exp(values - values.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def logits_of(probabilities: NDArray[np.float32], multi_label: bool) -> NDArray[np.float32]:
+    """What `probabilities` would make these of; the inverse, up to a constant for softmax."""
+    tiny = np.finfo(np.float32).tiny
+    logits = np.log(np.maximum(probabilities, tiny))
+    if multi_label:
+        logits -= np.log(np.maximum(1 - probabilities, tiny))
+    return logits
 
 
 def _providers(device: str, available: Sequence[str]) -> list[Any]:

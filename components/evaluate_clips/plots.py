@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from components.core.artifacts.evaluation import CheckpointFigures, ClipMetrics, Evaluation
 from components.core.metrics.ranking import precision_recall
@@ -25,7 +26,9 @@ def draw_all(
     if metrics.checkpoints:
         drawn["checkpoints"] = checkpoints(metrics.checkpoints, predictions.multi_label, True)[0]
     if not predictions.multi_label:
-        drawn["confusion"] = confusion(predictions, evaluation.classes)
+        drawn["confusion"] = confusion(predictions.confusion(), evaluation.classes)
+        if (trained := predictions.train_confusion()) is not None:
+            drawn["train_confusion"] = confusion(trained, evaluation.classes)
     most = sorted(
         (c for c in metrics.overall.model.classes if c.average_precision is not None),
         key=lambda c: (-c.support, c.name),
@@ -66,9 +69,9 @@ def checkpoints(
     return svg, list(names.values())
 
 
-def confusion(predictions: Predictions, classes: Sequence[str]) -> str:
-    """The single-label confusion matrix as a heat map."""
-    return heat_map(predictions.confusion().tolist(), classes, "true class", "predicted class")
+def confusion(counts: NDArray[np.int64], classes: Sequence[str]) -> str:
+    """A single-label confusion matrix as a heat map."""
+    return heat_map(counts.tolist(), classes, "true class", "predicted class")
 
 
 def recall_curve(predictions: Predictions, column: int, name: str = "") -> Series:

@@ -11,7 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.core.artifacts.evaluation import ARRAYS, BASELINE_FILE, Evaluation
+from components.core.artifacts.evaluation import (
+    ARRAYS,
+    BASELINE_FILE,
+    TRAIN_CONFUSION_FILE,
+    Evaluation,
+)
 from components.core.errors import InputError
 from components.core.metrics.classification import (
     Bools,
@@ -41,6 +46,8 @@ class Predictions:
     multi_label: bool
     baseline: NDArray[np.float64] | None = None
     """The single-frame baseline's probabilities `(N, C)`."""
+    training: tuple[Bools, Bools] | None = None
+    """Truth and predictions `(M, C)` of the clips that were trained on, where asked for."""
 
     def outcome(self) -> Outcome:
         """The model's predictions, for the figures."""
@@ -65,8 +72,15 @@ class Predictions:
 
     def confusion(self) -> NDArray[np.int64]:
         """`(C, C)` counts with rows true, or `(C, 2, 2)` for multi-label."""
+        return self._confused(self.actual, self.predicted)
+
+    def train_confusion(self) -> NDArray[np.int64] | None:
+        """The same of the clips that were trained on; None where that was not asked for."""
+        return self._confused(*self.training) if self.training else None
+
+    def _confused(self, actual: Bools, predicted: Bools) -> NDArray[np.int64]:
         table = confusion_multi if self.multi_label else confusion_single
-        return table(self.actual, self.predicted)
+        return table(actual, predicted)
 
     def save(self, directory: Path, evaluation: Evaluation) -> dict[str, str]:
         """Writes the arrays and the table; returns file name → what it is."""
@@ -86,6 +100,9 @@ class Predictions:
         if self.baseline is not None:
             np.save(directory / BASELINE_FILE, self.baseline)
             listed[BASELINE_FILE] = "of the single-frame baseline, float64 (clips, classes)"
+        if (trained := self.train_confusion()) is not None:
+            np.save(directory / TRAIN_CONFUSION_FILE, trained)
+            listed[TRAIN_CONFUSION_FILE] = "confusion of the training part, as confusion"
         return listed
 
     @classmethod

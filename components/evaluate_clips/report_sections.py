@@ -56,10 +56,13 @@ def confusion(evaluation: Evaluation, predictions: Predictions) -> str:
     """Which class is taken for which."""
     if predictions.multi_label:
         return ""
-    chart = plots.confusion(predictions, evaluation.classes)
+    charts = [plots.confusion(predictions.confusion(), evaluation.classes)]
+    if (trained := predictions.train_confusion()) is not None:
+        head = "<h3>The clips that were trained on</h3>"
+        charts.append(head + plots.confusion(trained, evaluation.classes))
     return page.section(
         "What is taken for what",
-        page.panel(chart, scroll=True),
+        *(page.panel(chart, scroll=True) for chart in charts),
         hint="Clips by true class (rows) and predicted class (columns); shading and percentages "
         "are shares of a row, so the diagonal shows recall.",
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,15 +37,33 @@ class Runner:
         Raises:
             InputError: the model cannot be loaded, or gives nothing usable.
         """
-        kept = self.job.work / f"logits-{subject.bundle.fingerprint[:16]}-{part}.npy"
-        if kept.exists():
-            return np.asarray(np.load(kept), dtype=np.float32)
+        return self.several(subject, [part], about)[0]
+
+    def several(
+        self, subject: Subject, parts: Sequence[str], about: str = ""
+    ) -> list[NDArray[np.float32]]:
+        """Logits `(N, C)` of the clips of each part, in one pass over all that are not known yet.
+
+        Raises:
+            InputError: the model cannot be loaded, or gives nothing usable.
+        """
+        mark = subject.bundle.fingerprint[:16]
+        kept = [self.job.work / f"logits-{mark}-{part}.npy" for part in parts]
+        absent = [n for n, path in enumerate(kept) if not path.exists()]
+        if absent:
+            self._run(subject, [parts[n] for n in absent], [kept[n] for n in absent], about)
+        return [np.asarray(np.load(path), dtype=np.float32) for path in kept]
+
+    def _run(
+        self, subject: Subject, parts: Sequence[str], places: Sequence[Path], about: str
+    ) -> None:
         settings, report = self.settings, self.job.report
         classifier = open_classifier(
             subject.directory, subject.bundle, settings.device, self.workers, self._with_torch
         )
-        clips = subject.clips(part)
-        name = f"{part}, {about}" if about else part
+        each = [subject.clips(part) for part in parts]
+        clips = [clip for own in each for clip in own]
+        name = " and ".join(parts) + (f", {about}" if about else "")
         report.message(f"{name}: {len(clips)} clips on {classifier.device}")
         logits = clip_logits(
             classifier,
@@ -54,6 +75,8 @@ class Runner:
             workers=self.workers,
             progress=lambda done, total: report.progress(done, total, "clips", name),
         )
-        with files.atomic_path(kept) as temporary, open(temporary, "wb") as file:
-            np.save(file, logits)
-        return logits
+        first = 0
+        for own, place in zip(each, places, strict=True):
+            with files.atomic_path(place) as temporary, open(temporary, "wb") as file:
+                np.save(file, logits[first : first + len(own)])
+            first += len(own)

@@ -59,6 +59,10 @@ class EvaluateSettings(Settings):
     baseline: bool = Field(
         True, description="Also train a classifier on one still frame per clip, for comparison"
     )
+    train_confusion: bool = Field(
+        False,
+        description="Also classify the training part, in the same pass, and show its confusion",
+    )
     mistakes: int = Field(12, ge=0, description="Worst mistakes shown as frames in the report")
     resizer_samples: int = Field(
         4,

@@ -1,4 +1,4 @@
-"""What of a clip a bundle sees: windows in time, a centred crop, values in [-1, 1]."""
+"""What of a clip a bundle sees: windows in time, a centred crop, values in its range."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from components.core.errors import InputError
 A = TypeVar("A")
 B = TypeVar("B")
 
+_STORED = ("T", "H", "W", "C")
+"""Axes of what a reader gives."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -27,6 +30,10 @@ class Window:
     stride: int
     size: int
     """Side of the centred crop in pixels."""
+    layout: str = "C,T,H,W"
+    """Order of the axes: frames, rows, columns and colours of one clip."""
+    range: tuple[float, float] = (-1.0, 1.0)
+    """What black and white become."""
 
     @classmethod
     def of(cls, bundle: ModelBundle) -> Window:
@@ -41,7 +48,16 @@ class Window:
                 f"the model's preprocessing lacks {', '.join(missing)}; it cannot be evaluated on "
                 "clips (is it a clip classifier?)"
             )
-        return cls(int(values["frames"]), int(values.get("stride") or 1), int(values["size"]))
+        sizes = int(values["frames"]), int(values.get("stride") or 1), int(values["size"])
+        source = bundle.inputs[0] if bundle.inputs else None
+        layout = source.layout.removeprefix("B,") if source and source.layout else cls.layout
+        low, high = source.range if source and source.range else cls.range
+        if sorted(layout.split(",")) != sorted(_STORED):
+            raise InputError(
+                f"the model's input has the layout {source.layout if source else ''!r}; expected "
+                "B, C, T, H and W in any order, such as B,C,T,H,W"
+            )
+        return cls(*sizes, layout, (low, high))
 
     def starts(self, frames: int, views: int) -> list[int]:
         """First frames of `views` windows: the centred one, or evenly spread from end to end."""
@@ -63,11 +79,13 @@ class Window:
         return [clip.id for clip in clips if min(clip.height, clip.width) < self.size]
 
     def read(self, reader: FrameReader, clip: int, start: int) -> NDArray[np.float32]:
-        """One window as the network's input `(3, T, H, W)` in [-1, 1], RGB."""
+        """One window as the network's input, RGB, in its layout and range."""
         pixels = reader.read(clip, self.numbers(start), self.crop(reader.index.clips[clip]))
-        planes = np.ascontiguousarray(pixels.transpose(3, 0, 1, 2), dtype=np.float32)
-        planes /= np.float32(127.5)
-        planes -= np.float32(1)
+        order = [_STORED.index(axis) for axis in self.layout.split(",")]
+        planes = np.ascontiguousarray(pixels.transpose(order), dtype=np.float32)
+        low, high = self.range
+        planes /= np.float32(255 / (high - low))
+        planes += np.float32(low)
         return planes
 
 

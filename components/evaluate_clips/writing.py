@@ -9,11 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from components.core import files
-from components.core.artifacts.evaluation import ClipMetrics, Evaluation
+from components.core.artifacts.evaluation import (
+    CONFUSION_PICTURE,
+    HISTORY_PICTURE,
+    TRAIN_CONFUSION_PICTURE,
+    ClipMetrics,
+    Evaluation,
+)
 from components.core.artifacts.frames import FrameReader
 from components.core.metrics.classification import confusion_multi
 from components.core.metrics.ranking import micro_roc
 from components.core.report.charts import standalone
+from components.core.report.pictures import confusion_png, history_png
 from components.core.state import digest
 from components.evaluate_clips import plots
 from components.evaluate_clips.mistakes import worst_mistakes
@@ -75,6 +82,7 @@ def write_evaluation(
     for name, svg in drawn.items():
         files.write_text(directory / "plots" / f"{name}.svg", standalone(svg))
         listed[f"plots/{name}.svg"] = "chart"
+    listed |= _pictures(directory, evaluation, predictions)
     worst = worst_mistakes(
         predictions,
         metrics,
@@ -91,6 +99,25 @@ def write_evaluation(
     whole = evaluation.model_copy(update={"fingerprint": digest(identity), "files": listed})
     whole.save(directory)
     return whole
+
+
+def _pictures(directory: Path, evaluation: Evaluation, predictions: Predictions) -> dict[str, str]:
+    """Writes what other programs show; returns file name → what it is."""
+    listed: dict[str, str] = {}
+    if not predictions.multi_label:
+        for name, counts, part in (
+            (CONFUSION_PICTURE, predictions.confusion(), evaluation.part),
+            (TRAIN_CONFUSION_PICTURE, predictions.train_confusion(), "train"),
+        ):
+            if counts is not None:
+                title = f"{part} part, {counts.sum()} clips"
+                confusion_png(directory / name, counts, evaluation.classes, title)
+                listed[name] = f"confusion of the {part} part as a picture"
+    if len(evaluation.curves) == 1 and (curves := next(iter(evaluation.curves.values()))):
+        chosen = next(iter(evaluation.epochs.values()), 0)
+        history_png(directory / HISTORY_PICTURE, curves, chosen)
+        listed[HISTORY_PICTURE] = "figures of the training over its epochs as a picture"
+    return listed
 
 
 def kubeflow_confusion(predictions: Predictions, classes: list[str]) -> dict[str, Any]:

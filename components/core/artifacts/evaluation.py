@@ -9,10 +9,12 @@ and arrays, rows in the order of predictions.csv, whose file names `Evaluation.a
 - `predictions.npy`, `actuals.npy` int64: class numbers `(N,)`, or 0/1 `(N, C)` for multi-label.
 - `confusion.npy` int64: `(C, C)`, rows the true class; multi-label `(C, 2, 2)`
   [[TN, FP], [FN, TP]].
+- `train_confusion.npy`: the same of the training part, if it was asked for.
 - `baseline_probabilities.npy` float64 `(N, C)`: the single-frame baseline's, if there is one.
 
-Where checkpoints were compared, `checkpoints.csv` holds their validation figures; where the model
-has a resizer network, `samples/*.png` shows what it does.
+`confusion.png`, `train_confusion.png` (one label per clip) and `training_history.png` are pictures
+for other programs. Where checkpoints were compared, `checkpoints.csv` holds their validation
+figures; where the model has a resizer network, `samples/*.png` shows what it does.
 """
 
 from __future__ import annotations
@@ -36,6 +38,11 @@ ARRAYS = {
 """Array → what its file holds."""
 
 BASELINE_FILE = "baseline_probabilities.npy"
+TRAIN_CONFUSION_FILE = "train_confusion.npy"
+
+CONFUSION_PICTURE, TRAIN_CONFUSION_PICTURE = "confusion.png", "train_confusion.png"
+HISTORY_PICTURE = "training_history.png"
+"""Pictures that a publication takes along."""
 
 
 class ClassFigures(BaseModel):
