@@ -20,7 +20,7 @@ from components.core.images import IMAGES, image
 from components.core.stage import Stage
 from pipelines import catalog
 from pipelines.node_groups import lead_task
-from pipelines.placement import PLACEMENTS, Placement, place
+from pipelines.placement import PLACEMENTS, Placement, place, with_registry
 
 RUN_ID_LABEL = "metadata.labels['pipeline/runid']"
 """Where a pod of Kubeflow finds the id of its run."""
@@ -143,7 +143,7 @@ def _shared(options: BuildOptions) -> dict[str, Any]:
     }
 
 
-def step(stage: str, task: Any, chosen: Mapping[str, Any]) -> Any:
+def step(stage: str, task: Any, chosen: Mapping[str, Any], recorded: bool = False) -> Any:
     """Places a task of a stage as the options in force say; returns the task.
 
     Stages that use GPUs get those that the pipeline's parameters choose.
@@ -152,6 +152,7 @@ def step(stage: str, task: Any, chosen: Mapping[str, Any]) -> Any:
         stage: name of the stage.
         task: the KFP task made from its component.
         chosen: the pipeline's parameters named in GPU_PARAMETERS.
+        recorded: whether the registry is told when the task fails.
     """
     options = current()
     placement = options.placements[stage]
@@ -160,7 +161,10 @@ def step(stage: str, task: Any, chosen: Mapping[str, Any]) -> Any:
         if options.storage == "volume":
             own["TRAINYARD_ARTIFACTS"] = "location"
         placement = replace(placement, environment={**placement.environment, **own})
-        # a retry goes on with what its own run has fetched or published
+    if recorded:
+        placement = with_registry(placement)
+    if recorded or options.state_dir:
+        # a retry goes on with what its own run has fetched, published or recorded
         kubernetes.use_field_path_as_env(task, "TRAINYARD_RUN_ID", RUN_ID_LABEL)
     if placement.nodes > 1:
         reference = image_reference(task.container_spec.image, options)

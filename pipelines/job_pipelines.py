@@ -33,7 +33,7 @@ from pipelines.jobs import (
     uncounted_ends,
 )
 from pipelines.node_groups import LEADER_ACCOUNT, lead, node_problems
-from pipelines.placement import HOUR, Placement, SecretVariables
+from pipelines.placement import HOUR, Placement, SecretVariables, with_registry
 from pipelines.plan import Plan
 from pipelines.plan_tasks import Condition
 from pipelines.quantities import dns_label
@@ -212,7 +212,7 @@ def step_jobs(
     The arguments are those of `pipeline_jobs`, but the parameters need not be resolved.
     """
     folder = run_folder(root, run)
-    sound = described.sound_steps(given)
+    sound, told = described.sound_steps(given), described.recorded
     return {
         step.task: StageJob(
             stage=step.stage,
@@ -220,7 +220,7 @@ def step_jobs(
             settings=sound[step.task],
             inputs={name: str(folder.joinpath(*made)) for name, made in step.artifacts.items()},
             outputs={name: str(folder / step.task / name) for name in step.outputs},
-            placement=_placement(placements[step.stage.name], step.stage, sound[step.task]),
+            placement=_placement(placements[step.stage.name], step.stage, sound[step.task], told),
             state_dir=state_dir or str(PurePosixPath(root, "state")),
             name=dns_label(f"{run}-{step.task}"),
             run=run,
@@ -231,8 +231,11 @@ def step_jobs(
     }
 
 
-def _placement(placement: Placement, stage: Stage[Any], settings: Settings) -> Placement:
-    """What the step asks for with these settings."""
+def _placement(
+    placement: Placement, stage: Stage[Any], settings: Settings, recorded: bool
+) -> Placement:
+    """What the step asks for with these settings; `recorded`: the registry is told of failures."""
+    placement = with_registry(placement) if recorded else placement
     if not stage.idle(settings):
         return placement
     small = replace(placement, cpu="1", cpu_limit="", memory="2Gi", memory_limit="")

@@ -174,6 +174,14 @@ PLACEMENTS = {
 }
 """Stage → what it asks for unless a project or a user says otherwise."""
 
+
+def with_registry(placement: Placement) -> Placement:
+    """The placement of a step whose failure is recorded in the registry."""
+    if _REGISTRY in placement.secrets:
+        return placement
+    return replace(placement, secrets=(*placement.secrets, _REGISTRY))
+
+
 HOUR = 3600
 
 _JOB = {"ephemeral_storage": "10Gi", "retries": 4, "deadline": 24 * HOUR}

@@ -22,7 +22,11 @@ from pipelines.plan_tasks import Condition
 _SHOWN_ONLY = ("system.Metrics", "system.ClassificationMetrics")
 """Artifact types that Kubeflow keeps as metadata; no file is written for them."""
 
-REQUIRED_MODULES = {"data": ("av", "minio", "simplejpeg"), "torch": ("torch", "lightning", "onnx")}
+REQUIRED_MODULES = {
+    "data": ("av", "minio", "simplejpeg"),
+    "torch": ("torch", "lightning", "onnx"),
+    "tensorflow": ("tensorflow", "tf2onnx"),
+}
 """Image (and extra) → modules that show whether it is installed here."""
 
 _PARAMETER = re.compile(r"\{\{(\w+)\}\}")
@@ -83,6 +87,11 @@ class Plan:
     parameters: Mapping[str, Parameter]
     check: Callable[[Mapping[str, Any]], list[str]] = nothing_wrong
     """What is wrong with values, each sound for its stage, beside one another."""
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the registry is told what becomes of a run."""
+        return any(step.stage.name == "record_run" for step in self.steps)
 
     def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Validates parameter values against every stage and fills in the defaults.

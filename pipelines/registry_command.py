@@ -164,7 +164,7 @@ def _task_row(task: RegisteredTask, last: Run | None) -> tuple[str, ...]:
 
 
 def _run_row(run: Run) -> tuple[str, ...]:
-    if run.status == "failed":
+    if run.status in ("failed", "skipped"):
         reason = (run.reason.splitlines() or [""])[0]
         return (run.key, run.status, _age(run), "", f"{run.stage}: {reason}", "")
     figures = list(run.metrics.items())[:SHOWN_FIGURES]

@@ -8,6 +8,7 @@ is the data: files, labels, groups and published parts. Changed settings are no 
 from __future__ import annotations
 
 import json
+import os
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -16,7 +17,7 @@ from components.core import files
 from components.core.artifacts.clips import ClipDataset
 from components.core.errors import TrainyardError
 from components.core.settings import PLACE, Settings
-from components.core.stage import Job, Stage
+from components.core.stage import REGISTRY_VARIABLE, RUN_VARIABLE, Job, Stage
 
 YES, NO = "yes", "no"
 
@@ -68,6 +69,8 @@ def decide(settings: CheckSettings, job: Job) -> None:
     clips = ClipDataset.load(job.inputs["clips"])
     answer, reason = decision(settings, clips.fingerprint)
     job.report.message(reason)
+    if answer == NO:
+        _tell_registry(reason, job)
     told = {"answer": answer, "reason": reason}
     files.write_text(job.outputs["decision"], json.dumps(told, indent=2) + "\n")
     job.metadata["decision"] = told
@@ -99,6 +102,14 @@ def decision(settings: CheckSettings, clips: str) -> tuple[str, str]:
     if newest.clips != clips:
         return YES, f"training: the clips are others than those of {named}"
     return NO, f"nothing changed since {named}"
+
+
+def _tell_registry(reason: str, job: Job) -> None:
+    run = os.environ.get(RUN_VARIABLE)
+    if run and os.environ.get(REGISTRY_VARIABLE):
+        from components.core.registry.endings import record_skip
+
+        record_skip(run, job.report.stage, reason, job.report.warn)
 
 
 STAGE = Stage(

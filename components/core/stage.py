@@ -231,7 +231,7 @@ def reported_failure(report: Reporter) -> Iterator[None]:
 def _tell_registry(report: Reporter, error: BaseException) -> None:
     run = os.environ.get(RUN_VARIABLE)
     if run and os.environ.get(REGISTRY_VARIABLE):
-        from components.core.registry.failure import record_failure
+        from components.core.registry.endings import record_failure
 
         with suppress(KeyboardInterrupt):  # somebody does not want to wait for it
             record_failure(run, report.stage, error, report.warn)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from kfp import dsl
@@ -14,6 +15,7 @@ from components.check_changes.stage import STAGE as CHECK
 from components.check_changes.stage import YES
 from components.core.docstrings import documented
 from components.core.settings import build
+from components.core.stage import Stage
 from components.dataset_sync.component import dataset_sync
 from components.dataset_sync.stage import STAGE as SYNC
 from components.evaluate_clips.component import evaluate_clips
@@ -23,31 +25,41 @@ from components.frame_extraction.stage import STAGE as EXTRACT
 from components.hpo_sweep.component import hpo_sweep
 from components.hpo_sweep.plan import SweepPlan
 from components.hpo_sweep.stage import STAGE as SWEEP
+from components.read_task.component import read_task
+from components.read_task.stage import STAGE as READ
+from components.record_run.component import record_run
+from components.record_run.stage import STAGE as RECORD
 from components.split_clips.component import split_clips
 from components.split_clips.stage import STAGE as SPLIT
-from components.train_video.component import train_video
-from components.train_video.stage import STAGE as TRAIN
 from components.triton_publish.component import triton_publish
 from components.triton_publish.stage import STAGE as PUBLISH
 from pipelines import building
 from pipelines.placement import GPU_PARAMETERS, ClusterChoice
+from pipelines.plan import load_stage
 
-STAGES = (SYNC, CHECK, SPLIT, EXTRACT, TRAIN, EVALUATE, PUBLISH, SWEEP)
 COMPONENTS = {
+    "read_task": read_task,
     "dataset_sync": dataset_sync,
     "check_changes": check_changes,
     "split_clips": split_clips,
     "frame_extraction": frame_extraction,
     "hpo_sweep": hpo_sweep,
-    "train_video": train_video,
     "evaluate_clips": evaluate_clips,
     "triton_publish": triton_publish,
+    "record_run": record_run,
 }
 SWEEP_FIXED = ("trainer", "settings", "worker")
 """Settings of the search that the DAG gives it."""
 
 
-def video_pipeline(name: str, title: str, summary: str, defaults: Mapping[str, Any]) -> Any:
+def video_pipeline(
+    name: str,
+    title: str,
+    summary: str,
+    defaults: Mapping[str, Any],
+    trainer: Any,
+    recorded: bool = False,
+) -> Any:
     """Makes the pipeline from clips to a published classifier.
 
     Its parameters are the settings of all its stages, each under its own name; stages that have
@@ -58,60 +70,75 @@ def video_pipeline(name: str, title: str, summary: str, defaults: Mapping[str, A
         title: shown in the Kubeflow UI.
         summary: one sentence on what goes in and comes out.
         defaults: parameters whose default differs from the stage's.
+        trainer: the component that trains.
+        recorded: whether a task of the registry may say what is wanted, and the registry what
+            became of it.
 
     Raises:
         ValueError: a default for a parameter that no stage has.
     """
-    parameters = _parameters(defaults)
+    train = load_stage(trainer.name.replace("-", "_"))
+    around = (READ, RECORD) if recorded else ()
+    stages = (SYNC, CHECK, SPLIT, EXTRACT, train, EVALUATE, PUBLISH, SWEEP, *around)
+    components = {**COMPONENTS, train.name: trainer}
+    parameters = _parameters(stages, components, defaults)
+    own_image = trainer.component_spec.implementation.container.image
 
     def pipeline(*values: Any) -> None:
         given = dict(zip(parameters, values, strict=True))
 
         def step(stage: Any, **inputs: Any) -> Any:
             fields = [field for field in stage.settings.model_fields if field not in inputs]
-            task = COMPONENTS[stage.name](**inputs, **{field: given[field] for field in fields})
-            return building.step(stage.name, task, {name: given[name] for name in GPU_PARAMETERS})
+            task = components[stage.name](**inputs, **{field: given[field] for field in fields})
+            if stage in (SWEEP, PUBLISH):  # the one starts the trainer, the other knows its formats
+                task.set_container_image(own_image)
+            chosen = {name: given[name] for name in GPU_PARAMETERS}
+            return building.step(stage.name, task, chosen, recorded)
 
         with building.guarded(name):
-            clips = step(SYNC).outputs["clips"]
-            changed = step(CHECK, clips=clips).outputs["Output"]
+            wanted = {"task": step(READ).outputs["wanted"]} if recorded else {}
+            clips = step(SYNC, **wanted).outputs["clips"]
+            changed = step(CHECK, clips=clips, **wanted).outputs["Output"]
             with dsl.If(changed == YES, name="if-changed"):
-                split = step(SPLIT, clips=clips).outputs["split"]
+                split = step(SPLIT, clips=clips, **wanted).outputs["split"]
                 frames = step(EXTRACT, clips=clips).outputs["frames"]
-                search: dict[str, Any] = {"data": frames, "split": split, "trainer": TRAIN.name}
-                search["settings"] = building.as_text(TRAIN, given)
+                search: dict[str, Any] = {"data": frames, "split": split, "trainer": train.name}
+                search["settings"] = building.as_text(train, given)
                 study = step(SWEEP, **search, worker=0).outputs["study"]
                 with dsl.ParallelFor(given["more_workers"], name="more-workers") as number:
                     step(SWEEP, **search, worker=number)
-                model = step(TRAIN, frames=frames, split=split, study=study).outputs["model"]
+                model = step(train, frames=frames, split=split, study=study).outputs["model"]
                 tested = step(EVALUATE, model=model, frames=frames, split=split)
-                step(PUBLISH, model=model, evaluation=tested.outputs["evaluation"])
+                found = tested.outputs["evaluation"]
+                published = step(PUBLISH, model=model, evaluation=found, **wanted)
+                if recorded:
+                    step(RECORD, published=published.outputs["published"], evaluation=found)
 
     pipeline.__name__ = name
     pipeline.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
-    pipeline.problems = problems  # type: ignore[attr-defined]
-    described = documented(*STAGES, summary=summary, others=ClusterChoice)(pipeline)
+    pipeline.problems = partial(problems, train)  # type: ignore[attr-defined]
+    described = documented(*stages, summary=summary, others=ClusterChoice)(pipeline)
     return dsl.pipeline(name=name.replace("_", "-"), display_name=title)(described)
 
 
-def problems(values: Mapping[str, Any]) -> list[str]:
+def problems(train: Stage[Any], values: Mapping[str, Any]) -> list[str]:
     """What is wrong with the settings of the stages, each sound for itself, beside one another."""
-    return [*_size_problems(values), *_search_problems(values)]
+    return [*_size_problems(train, values), *_search_problems(train, values)]
 
 
-def _search_problems(values: Mapping[str, Any]) -> list[str]:
+def _search_problems(train: Stage[Any], values: Mapping[str, Any]) -> list[str]:
     """What the trainer says of the search; without one there is nothing to ask."""
     fields = [field for field in SWEEP.settings.model_fields if field not in SWEEP_FIXED]
     own = {field: values[field] for field in fields}
     if not (own["n_trials"] or own["search_space"]):
         return []
-    base = {field: values[field] for field in TRAIN.settings.model_fields}
-    sweep = SWEEP.settings(**own, trainer=TRAIN.name, settings=base)
+    base = {field: values[field] for field in train.settings.model_fields}
+    sweep = SWEEP.settings(**own, trainer=train.name, settings=base)
     wrong = SweepPlan.of(sweep)[1]
     return [text for error in wrong for text in getattr(error, "problems", [str(error)])]
 
 
-def _size_problems(values: Mapping[str, Any]) -> list[str]:
+def _size_problems(train: Stage[Any], values: Mapping[str, Any]) -> list[str]:
     frame_size, input_size = int(values["frame_size"]), int(values["input_size"])
     stored = frame_size + int(values["crop_margin"])
     if input_size > stored:
@@ -119,16 +146,18 @@ def _size_problems(values: Mapping[str, Any]) -> list[str]:
             f"input_size: {input_size} is larger than the frames that will be stored ({stored} "
             f"pixels); use at most {stored}, or a larger frame_size"
         ]
-    training = build(TRAIN.settings, {n: values[n] for n in TRAIN.settings.model_fields})
+    training = build(train.settings, {n: values[n] for n in train.settings.model_fields})
     found = training.size_problems(input_size or frame_size)
     return [text if input_size else text.replace("input_size:", "frame_size:") for text in found]
 
 
-def _parameters(defaults: Mapping[str, Any]) -> dict[str, inspect.Parameter]:
+def _parameters(
+    stages: Sequence[Stage[Any]], components: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> dict[str, inspect.Parameter]:
     """Parameter by name, those without a default first."""
     found: dict[str, inspect.Parameter] = {}
-    for stage in STAGES:
-        signature = inspect.signature(COMPONENTS[stage.name].python_func)
+    for stage in stages:
+        signature = inspect.signature(components[stage.name].python_func)
         for field in stage.settings.model_fields:
             if stage is SWEEP and field in SWEEP_FIXED:
                 continue

@@ -1,5 +1,6 @@
 """Action recognition: labelled clips in, an evaluated and published I3D classifier out."""
 
+from components.train_video.component import train_video
 from pipelines.projects._video import video_pipeline
 
 DEFAULTS: dict[str, object] = {}
@@ -10,4 +11,5 @@ action_recognition = video_pipeline(
     "Action recognition",
     "Labelled clips in, an evaluated and published I3D classifier out.",
     DEFAULTS,
+    train_video,
 )

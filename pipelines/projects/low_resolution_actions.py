@@ -1,5 +1,6 @@
 """Low-resolution actions: tiny multi-label clips in, a resizer network with I3D behind it out."""
 
+from components.train_video.component import train_video
 from pipelines.projects._video import video_pipeline
 
 DEFAULTS: dict[str, object] = {
@@ -31,4 +32,5 @@ low_resolution_actions = video_pipeline(
     "Low-resolution actions",
     "Tiny multi-label clips in, an evaluated and published resizer network with I3D behind it out.",
     DEFAULTS,
+    train_video,
 )

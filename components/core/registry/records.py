@@ -15,7 +15,7 @@ OTHER = "Other"
 
 LONGEST_NAME = 200
 
-Status = Literal["started", "failed", "finished"]
+Status = Literal["started", "failed", "skipped", "finished"]
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ class Registry:
         return tasks[name]
 
     def start_run(self, key: str, task: str) -> None:
-        """Records that a run works on a task; one that failed is started once more.
+        """Records that a run works on a task; one that failed or was skipped is started once more.
 
         A run that is finished stays so: what it published is there.
 
@@ -169,7 +169,7 @@ class Registry:
                 SELECT %s, id FROM trainyard.tasks WHERE name = %s
                 ON CONFLICT (key) DO UPDATE
                 SET status = 'started', stage = NULL, reason = NULL, ended = NULL
-                WHERE r.status = 'failed'
+                WHERE r.status IN ('failed', 'skipped')
                 """,
                 (key, task),
             )
@@ -197,6 +197,27 @@ class Registry:
                 WHERE key = %s AND status = ANY(%s)
                 """,
                 (stage, reason, key, ["started"] if stopped else ["started", "failed"]),
+            )
+            return bool(cursor.rowcount)
+
+    def skip_run(self, key: str, stage: str, reason: str) -> bool:
+        """Marks a run as ended early, as there was nothing to train; returns whether it did.
+
+        Args:
+            key: of the run.
+            stage: the one that decided.
+            reason: why.
+        """
+        if not self._database.is_made():
+            return False
+        with self._database.reading() as cursor:
+            cursor.execute(
+                """
+                UPDATE trainyard.runs
+                SET status = 'skipped', stage = %s, reason = %s, ended = greatest(now(), started)
+                WHERE key = %s AND status = 'started'
+                """,
+                (stage, reason, key),
             )
             return bool(cursor.rowcount)
 

@@ -17,7 +17,7 @@ from trainyard_process import REPOSITORY
 
 from components.core.errors import ProblemsError, StoppedError
 from components.core.registry import VARIABLE, Registry, Run
-from components.core.registry.failure import LONGEST_REASON, reason
+from components.core.registry.endings import LONGEST_REASON, reason
 from components.hpo_sweep.trainer import _environment
 
 SCRIPT = """

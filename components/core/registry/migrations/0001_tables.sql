@@ -75,7 +75,7 @@ COMMENT ON TABLE trainyard.task_sources IS 'The sources of a task, in the order 
 CREATE TABLE trainyard.runs (
     key text PRIMARY KEY CHECK (key <> ''),
     task_id integer NOT NULL REFERENCES trainyard.tasks,
-    status text NOT NULL DEFAULT 'started' CHECK (status IN ('started', 'failed', 'finished')),
+    status text NOT NULL DEFAULT 'started' CHECK (status IN ('started', 'failed', 'skipped', 'finished')),
     stage text,
     reason text,
     model_name text,
@@ -86,7 +86,8 @@ CREATE TABLE trainyard.runs (
     ended timestamptz CHECK (ended >= started),
     CONSTRAINT runs_ended CHECK ((status = 'started') = (ended IS NULL)),
     CONSTRAINT runs_failed CHECK (
-        (status = 'failed') = (reason IS NOT NULL) AND (status = 'failed') = (stage IS NOT NULL)
+        (status IN ('failed', 'skipped')) = (reason IS NOT NULL)
+        AND (status IN ('failed', 'skipped')) = (stage IS NOT NULL)
     ),
     CONSTRAINT runs_finished CHECK (
         (status = 'finished') = (model_name IS NOT NULL)
@@ -97,7 +98,8 @@ CREATE TABLE trainyard.runs (
 CREATE INDEX runs_task ON trainyard.runs (task_id, started DESC);
 COMMENT ON TABLE trainyard.runs IS 'Runs of pipelines for a task, and what became of them';
 COMMENT ON COLUMN trainyard.runs.key IS 'Id of the run (TRAINYARD_RUN_ID); trying it again keeps it';
-COMMENT ON COLUMN trainyard.runs.stage IS 'Of a failed run: the stage that failed';
-COMMENT ON COLUMN trainyard.runs.reason IS 'Of a failed run: the first lines of the error';
+COMMENT ON COLUMN trainyard.runs.status IS 'skipped: there was nothing to train';
+COMMENT ON COLUMN trainyard.runs.stage IS 'Of a failed or skipped run: the stage that ended it';
+COMMENT ON COLUMN trainyard.runs.reason IS 'Of a failed or skipped run: why, such as the first lines of the error';
 COMMENT ON COLUMN trainyard.runs.location IS 'Of a finished run: the model repository, a path or s3://bucket/prefix';
 COMMENT ON COLUMN trainyard.runs.metrics IS 'Of a finished run: headline figure of the evaluation -> number';

@@ -1,9 +1,10 @@
-"""A stage that fails tells the registry, which may be as broken as the stage."""
+"""A stage that ends a run tells the registry, which may be as broken as the stage."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from components.core.credentials import without_credentials
 from components.core.errors import StoppedError, TrainyardError
@@ -31,13 +32,26 @@ def record_failure(
         warn: is told what went wrong here.
         seconds: after these it is given up.
     """
-    problems: list[str] = []
     stopped = isinstance(error, StoppedError | KeyboardInterrupt)
+    told = partial(Registry.fail_run, key=key, stage=stage, reason=reason(error), stopped=stopped)
+    _tell(told, "failed", warn, seconds)
+
+
+def record_skip(key: str, stage: str, why: str, warn: Callable[[str], None]) -> None:
+    """Marks a run that is recorded as ended early, because there is nothing to train."""
+    told = partial(Registry.skip_run, key=key, stage=stage, reason=why)
+    _tell(told, "was skipped", warn, SECONDS)
+
+
+def _tell(
+    change: Callable[[Registry], object], how: str, warn: Callable[[str], None], seconds: float
+) -> None:
+    problems: list[str] = []
 
     def record() -> None:
         try:
             with Registry() as registry:
-                registry.fail_run(key, stage, reason(error), stopped)
+                change(registry)
         except Exception as problem:
             problems.append(without_credentials(str(problem) or type(problem).__name__))
 
@@ -48,7 +62,7 @@ def record_failure(
     if thread.is_alive():
         problems.append(f"it gave no answer within {seconds:g} s")
     for problem in problems:
-        warn(f"the registry was not told that this run failed: {problem}")
+        warn(f"the registry was not told that this run {how}: {problem}")
 
 
 def reason(error: BaseException) -> str:
