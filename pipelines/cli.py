@@ -235,8 +235,8 @@ def compile_command(
 def demo(name: str, output: Path, resume: bool) -> None:
     """Make a small video data set and run a pipeline on it, on the CPU, in minutes.
 
-    NAME is a pipeline, action_recognition (the default) or low_resolution_actions; or sweep, which
-    searches better settings first.
+    NAME is a pipeline, action_recognition (the default), low_resolution_actions or
+    video_classification; or sweep, which searches better settings first.
     """
     from pipelines.demo import run_demo
 

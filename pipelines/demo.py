@@ -44,6 +44,23 @@ PARAMETERS: dict[str, Any] = {
 }
 """Pipeline parameters that suit the data set and a small CPU."""
 
+SOURCES = ("street", "yard")
+
+OF_SOURCES: dict[str, Any] = {
+    "model_name": "motions",
+    "train_size": 36,
+    "val_size": 9,
+    "test_size": 15,
+    "frame_size": 32,
+    "crop_margin": 4,
+    "sample_frames": 8,
+    "clip_frames": 8,
+    "epochs": 30,
+    "batch_size": 8,
+    "learning_rate": 0.003,
+}
+"""Parameters that suit the clips in two sources, for a Keras network."""
+
 SEARCH: dict[str, Any] = {
     "n_trials": 10,
     "startup_trials": 5,
@@ -78,6 +95,20 @@ def write_clips(folder: Path, clips_per_class: int = CLIPS_PER_CLASS, seed: int 
                 picture = digits.images[rng.choice(candidates)]
                 frames = _moving(picture, direction, rng)
                 write_clip(temporary / name / f"{number:03d}.mp4", frames, FPS)
+    return folder
+
+
+def write_sources(folder: Path) -> Path:
+    """Writes `<source>/<class>_<kind of digit>/<number>.mp4`, as `write_clips` does."""
+    if folder.exists():
+        return folder
+    with files.atomic_path(folder) as temporary:
+        for number, clip in enumerate(sorted(write_clips(temporary / "all").rglob("*.mp4"))):
+            kind = ("even", "odd")[int(clip.stem) % 2]
+            place = temporary / SOURCES[number // 2 % 2] / f"{clip.parent.name}_{kind}" / clip.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            clip.rename(place)
+        files.remove(temporary / "all")
     return folder
 
 
@@ -117,6 +148,7 @@ DEMOS = {
     "low_resolution_actions": Demo(
         "low_resolution_actions", demo_tinyvirat.write_clips, demo_tinyvirat.PARAMETERS
     ),
+    "video_classification": Demo("video_classification", write_sources, OF_SOURCES),
     "sweep": Demo("action_recognition", write_clips, {**PARAMETERS, **SEARCH}),
 }
 """By name, which is that of the pipeline, or of what is special about the run."""

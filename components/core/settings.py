@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
-from components.core.errors import SettingsError
+from components.core.errors import InputError, SettingsError
 
 S = TypeVar("S", bound="Settings")
 
@@ -93,20 +93,21 @@ def problems(cls: type[Settings], values: Mapping[str, Any]) -> list[str]:
 
 
 def read_file(path: Path | str) -> dict[str, Any]:
-    """Reads a YAML or JSON mapping of parameters.
+    """Reads a YAML or JSON mapping of parameters, or the `<model>.config` of a served clip model.
 
     Raises:
         SettingsError: the file is absent, is not YAML, or does not hold a mapping.
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = _of_model(text) if path.suffix == ".config" else yaml.safe_load(text)
     except OSError as error:
         raise SettingsError([f"cannot read it: {error.strerror}"], str(path)) from None
     except RecursionError:
         raise SettingsError(["it is nested too deeply"], str(path)) from None
     except UNREADABLE as error:
-        raise SettingsError([f"it is not valid YAML: {error}"], str(path)) from None
+        raise SettingsError([f"it is not valid {_kind(path)}: {error}"], str(path)) from None
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
@@ -114,6 +115,19 @@ def read_file(path: Path | str) -> dict[str, Any]:
             ["expected a mapping of `name: value` lines at the top level"], str(path)
         )
     return content
+
+
+def _kind(path: Path) -> str:
+    return "as a model's configuration" if path.suffix == ".config" else "YAML"
+
+
+def _of_model(text: str) -> dict[str, Any]:
+    from components.core.formats.model_config_ini import ModelConfigIni
+
+    try:
+        return ModelConfigIni.parse(text, "the file").parameters()
+    except InputError as error:
+        raise ValueError(str(error)) from None
 
 
 def parse_assignments(pairs: Iterable[str], text_keys: Iterable[str] = ()) -> dict[str, Any]:

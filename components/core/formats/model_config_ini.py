@@ -15,6 +15,9 @@ from typing import Any
 
 from components.core.errors import InputError
 
+OTHER = "Other"
+"""Class of all clips that show none of the others."""
+
 
 @dataclass(frozen=True)
 class ModelConfigIni:
@@ -83,6 +86,29 @@ class ModelConfigIni:
         buffer = io.StringIO()
         parser.write(buffer)
         return buffer.getvalue()
+
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of a pipeline that trains such a model again; what is 0 is left out.
+
+        Raises:
+            InputError: frames that are not square.
+        """
+        if self.height != self.width:
+            raise InputError(
+                f"frames of {self.width}x{self.height} pixels are not square; give a file with "
+                "equal height and width"
+            )
+        found = {
+            "clip_frames": self.num_frames,
+            "sample_frames": self.num_frames,
+            "frame_size": self.height,
+            "classes": [name for name in self.class_list if name != OTHER],
+            "other_class": OTHER if OTHER in self.class_list else "",
+            "epochs": self.epochs,
+            "shuffle_size": self.shuffle_size,
+            "batch_size": self.batch_size,
+        }
+        return {name: value for name, value in found.items() if value}
 
     @classmethod
     def parse(cls, text: str, where: str = "the model's .config file") -> ModelConfigIni:
