@@ -27,7 +27,7 @@ def train_keras(
     recurrent_dropout: float = 0.2,
     epochs: int = 50,
     shuffle_size: int = 0,
-    batch_size: int = 4,
+    batch_size: int = 8,
     learning_rate: float = 0.0001,
     class_weighting: str = "",
     monitor: str = "val_macro_f1",

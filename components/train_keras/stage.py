@@ -62,7 +62,7 @@ class TrainKerasSettings(Settings):
     shuffle_size: int = Field(
         0, ge=0, description="Clips in the shuffling buffer; 0 shuffles the whole training part"
     )
-    batch_size: int = Field(4, ge=1, description="Clips per batch, over all GPUs")
+    batch_size: int = Field(8, ge=1, description="Clips per batch, over all GPUs")
     learning_rate: float = Field(1e-4, gt=0, description="Learning rate of Adam")
     class_weighting: Literal["", "balanced"] = Field(
         "", description="'balanced' gives rare classes more weight in the loss; '' treats all alike"
