@@ -16,7 +16,7 @@ from components.core.errors import InputError, ProblemsError, SettingsError, Tra
 from components.core.settings import build
 from components.core.training.clip_views import ClipViews
 from components.core.training.views import Window
-from components.train_keras.stage import STAGE, TrainKerasSettings
+from components.train_keras.stage import SMALLEST, STAGE, TrainKerasSettings
 
 pytest.importorskip("tensorflow", reason="tensorflow is not installed")
 
@@ -218,3 +218,40 @@ def test_early_stop_keeps_the_best_epoch(inputs: dict[str, Path], tmp_path: Path
     assert losses[best - 1] == min(losses)
     model = json.loads((tmp_path / "model/model.json").read_text())
     assert model["metrics"]["val_loss"] == min(losses)
+
+
+@pytest.mark.parametrize(("frames", "classes"), [(20, 5), (10, 3)])
+def test_the_convlstm_has_the_published_number_of_parameters(frames: int, classes: int) -> None:
+    from components.train_keras.networks import build as build_network
+
+    model = build_network("convlstm", frames, 224, classes, 0.2, 0.2)
+    assert model.count_params() == 33_000 + (2704 * frames + 1) * classes
+    assert model.input_shape == (None, frames, 224, 224, 3)
+    names = model.inputs[0].name, model.layers[-1].name
+    assert names == ("time_distributed_input", "dense")
+
+
+@pytest.mark.parametrize(("network", "size"), SMALLEST.items())
+def test_the_smallest_size_is_the_smallest(network: str, size: int) -> None:
+    from components.train_keras.networks import build as build_network
+
+    own = {"backbone": "mobilenetv3small", "units": 2} if network != "convlstm" else {}
+    assert build_network(network, 2, size, 2, 0, **own).output_shape == (None, 2)
+    assert not build(TrainKerasSettings, {"network": network}).size_problems(size)
+    assert build(TrainKerasSettings, {"network": network}).size_problems(size - 1)
+    if network == "convlstm":
+        with pytest.raises(ValueError, match="output size would be zero or negative"):
+            build_network(network, 2, size - 1, 2, 0)
+
+
+def test_a_small_buffer_shuffles_nearby_and_0_shuffles_all() -> None:
+    from components.train_keras.data import ShuffledPlan
+
+    plan = ShuffledPlan(100, 10, seed=3, buffer=5)
+    order = plan.order(0)
+    assert sorted(order) == list(range(100))
+    assert max(int(clip) - place for place, clip in enumerate(order)) <= 4, "not before its turn"
+    assert list(order) == list(plan.order(0))
+    assert list(order) != list(plan.order(1))
+    whole = ShuffledPlan(100, 10, seed=3)
+    assert max(int(clip) - place for place, clip in enumerate(whole.order(0))) > 50
