@@ -12,6 +12,7 @@ from clip_bundles import CLASSES, write_bundle, write_clips, write_split
 from components.check_changes.stage import NO, STAGE, YES, CheckSettings
 from components.core.artifacts.clips import Clip, ClipDataset
 from components.core.errors import ProblemsError, SettingsError
+from components.core.registry import RegisteredTask, Registry
 from components.core.settings import build
 from components.evaluate_clips.stage import STAGE as EVALUATE
 from components.evaluate_clips.stage import EvaluateSettings
@@ -157,3 +158,24 @@ def test_what_cannot_be_decided_is_refused(case: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ProblemsError, match=r"repository: .*file"):
         decided(case / "clips", tmp_path, str(tmp_path / "file"))
+
+
+def test_the_registry_is_told_that_there_was_nothing_to_train(
+    case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
+    repository = str(tmp_path / "repository")
+    publish(case, tmp_path, repository)
+    monkeypatch.setenv("TRAINYARD_POSTGRES_DSN", database)
+    monkeypatch.setenv("TRAINYARD_RUN_ID", "nightly")
+    task = RegisteredTask("falls", "fall", ["fall", "walk"], ["home"], 1, 1, 1)
+    with Registry() as registry:
+        registry.add_source("home")
+        registry.add_task(task)
+        registry.start_run("nightly", "falls")
+        assert decided(case / "clips", tmp_path, repository)[0] == NO
+        run = registry.run("nightly")
+        assert run is not None
+        assert (run.status, run.stage) == ("skipped", "check_changes")
+        assert run.reason == "nothing changed since version 1 of fall"
+        registry.start_run("nightly", "falls")
+        assert registry.runs("falls")[0].status == "started"

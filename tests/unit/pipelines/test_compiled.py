@@ -137,3 +137,28 @@ def test_what_the_form_says_of_gpus_and_nodes_reaches_the_steps_below_the_condit
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     [chosen] = executors["exec-train-video"]["nodeSelector"].values()
     assert chosen == {"componentInputParameter": "pipelinechannel--node_selector"}
+
+
+def test_every_step_of_a_recorded_pipeline_can_tell_the_registry() -> None:
+    for name, expected in (("video_classification", True), ("action_recognition", False)):
+        spec, platform = documents(GOLDEN / f"{name}.yaml")
+        options = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        assert set(spec["deploymentSpec"]["executors"]) == set(options) or not expected
+        for executor in options.values():
+            secrets = [s for s in executor.get("secretAsEnv", ()) if s["optional"]]
+            variables = [key["envVar"] for secret in secrets for key in secret["keyToEnv"]]
+            assert ("TRAINYARD_POSTGRES_DSN" in variables) == expected
+            paths = [field["name"] for field in executor.get("fieldPathAsEnv", ())]
+            assert ("TRAINYARD_RUN_ID" in paths) == expected
+
+
+def test_search_and_publishing_run_in_the_trainers_image() -> None:
+    for name, image in (("video_classification", "tensorflow"), ("action_recognition", "torch")):
+        executors = documents(GOLDEN / f"{name}.yaml")[0]["deploymentSpec"]["executors"]
+        used = {
+            label: executor["container"]["image"].rpartition("trainyard-")[2].partition(":")[0]
+            for label, executor in executors.items()
+        }
+        stages = [label for label in used if "hpo-sweep" in label or "triton-publish" in label]
+        assert len(stages) >= 2
+        assert {used[label] for label in stages} == {image}
