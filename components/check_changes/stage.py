@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from components.core import files
 from components.core.artifacts.clips import ClipDataset
-from components.core.errors import TrainyardError
+from components.core.errors import SettingsError, TrainyardError
 from components.core.settings import PLACE, Settings
 from components.core.stage import REGISTRY_VARIABLE, RUN_VARIABLE, Job, Stage
 
@@ -37,14 +36,14 @@ class CheckSettings(Settings):
     )
     model_name: str = Field("", description="Name in the repository; '' takes the model's own")
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.only_if_changed and not self.model_name:
-            raise ValueError(
-                "only_if_changed: set model_name too; without it a model's name is not known "
-                "before it is trained"
-            )
-        return self
+    def problems(self) -> list[str]:
+        """What is wrong with the settings beside one another, once a task has had its say."""
+        if not self.only_if_changed or self.model_name:
+            return []
+        return [
+            "only_if_changed: set model_name too; without it a model's name is not known before it "
+            "is trained"
+        ]
 
 
 def check(settings: CheckSettings) -> list[TrainyardError]:
@@ -63,9 +62,12 @@ def decide(settings: CheckSettings, job: Job) -> None:
     """Reads the index of `clips` and the repository; writes `decision`.
 
     Raises:
+        SettingsError: the model has no name.
         InputError: `clips` is no ClipDataset.
         ServiceError: the repository cannot be read.
     """
+    if problems := settings.problems():
+        raise SettingsError(problems, "check_changes")
     clips = ClipDataset.load(job.inputs["clips"])
     answer, reason = decision(settings, clips.fingerprint)
     job.report.message(reason)

@@ -123,7 +123,14 @@ def video_pipeline(
 
 def problems(train: Stage[Any], values: Mapping[str, Any]) -> list[str]:
     """What is wrong with the settings of the stages, each sound for itself, beside one another."""
-    return [*_size_problems(train, values), *_search_problems(train, values)]
+    found = [*_size_problems(train, values), *_search_problems(train, values)]
+    if not values.get("task"):  # which may name the model
+        found += build(CHECK.settings, _own(CHECK, values)).problems()
+    return found
+
+
+def _own(stage: Stage[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in stage.settings.model_fields}
 
 
 def _search_problems(train: Stage[Any], values: Mapping[str, Any]) -> list[str]:
@@ -132,8 +139,7 @@ def _search_problems(train: Stage[Any], values: Mapping[str, Any]) -> list[str]:
     own = {field: values[field] for field in fields}
     if not (own["n_trials"] or own["search_space"]):
         return []
-    base = {field: values[field] for field in train.settings.model_fields}
-    sweep = SWEEP.settings(**own, trainer=train.name, settings=base)
+    sweep = SWEEP.settings(**own, trainer=train.name, settings=_own(train, values))
     wrong = SweepPlan.of(sweep)[1]
     return [text for error in wrong for text in getattr(error, "problems", [str(error)])]
 
@@ -146,7 +152,7 @@ def _size_problems(train: Stage[Any], values: Mapping[str, Any]) -> list[str]:
             f"input_size: {input_size} is larger than the frames that will be stored ({stored} "
             f"pixels); use at most {stored}, or a larger frame_size"
         ]
-    training = build(train.settings, {n: values[n] for n in train.settings.model_fields})
+    training = build(train.settings, _own(train, values))
     found = training.size_problems(input_size or frame_size)
     return [text if input_size else text.replace("input_size:", "frame_size:") for text in found]
 

@@ -127,7 +127,7 @@ def test_a_task_becomes_a_served_model_and_its_name_is_taken_after_that(site: Si
     assert (newest["status"], newest["stage"]) == ("failed", "triton_publish")
     assert "another model" in newest["reason"]
 
-    skipped = site.run("moves", "third", only_if_changed="true", model_name="moves")
+    skipped = site.run("moves", "third", only_if_changed="true")
     assert skipped.returncode == 0, skipped.stderr
     assert site.runs("moves")[0]["status"] == "skipped"
     assert record(site.folder / "third")["ended_early"]

@@ -13,7 +13,6 @@ from components.check_changes.stage import NO, STAGE, YES, CheckSettings
 from components.core.artifacts.clips import Clip, ClipDataset
 from components.core.errors import ProblemsError, SettingsError
 from components.core.registry import RegisteredTask, Registry
-from components.core.settings import build
 from components.evaluate_clips.stage import STAGE as EVALUATE
 from components.evaluate_clips.stage import EvaluateSettings
 from components.triton_publish.stage import STAGE as PUBLISH
@@ -154,7 +153,7 @@ def test_a_run_that_is_resumed_decides_as_before(
 
 def test_what_cannot_be_decided_is_refused(case: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="only_if_changed: set model_name too"):
-        build(CheckSettings, {"only_if_changed": True, "repository": "models"})
+        decided(case / "clips", tmp_path, str(tmp_path / "models"), model_name="")
     (tmp_path / "file").write_text("")
     with pytest.raises(ProblemsError, match=r"repository: .*file"):
         decided(case / "clips", tmp_path, str(tmp_path / "file"))
