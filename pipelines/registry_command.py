@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,9 @@ from components.core.wording import counted
 
 if TYPE_CHECKING:
     from components.core.registry import RegisteredTask, Run
+
+SHOWN_REASON = 160
+"""Characters of why a run failed, in one line."""
 
 SHOWN_FIGURES = 4
 """Of a run, in one line."""
@@ -165,7 +169,7 @@ def _task_row(task: RegisteredTask, last: Run | None) -> tuple[str, ...]:
 
 def _run_row(run: Run) -> tuple[str, ...]:
     if run.status in ("failed", "skipped"):
-        reason = (run.reason.splitlines() or [""])[0]
+        reason = shorten(run.reason, SHOWN_REASON, placeholder=" …")
         return (run.key, run.status, _age(run), "", f"{run.stage}: {reason}", "")
     figures = list(run.metrics.items())[:SHOWN_FIGURES]
     shown = "  ".join(f"{name} {value:.4g}" for name, value in figures)

@@ -2,7 +2,8 @@
 
 With `only_if_changed` the clips are compared with those that the newest version in the model
 repository was trained on; where they are the same, the pipeline ends here, and well. What counts
-is the data: files, labels, groups and published parts. Changed settings are no reason to train.
+is the data: files, labels, groups and published parts. Changed settings are no reason to train. A
+model of this name that tells other classes apart is refused here, before anything is trained.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pydantic import Field
 
 from components.core import files
 from components.core.artifacts.clips import ClipDataset
-from components.core.errors import SettingsError, TrainyardError
+from components.core.errors import InputError, SettingsError, TrainyardError
 from components.core.settings import PLACE, Settings
 from components.core.stage import REGISTRY_VARIABLE, RUN_VARIABLE, Job, Stage
 
@@ -63,12 +64,18 @@ def decide(settings: CheckSettings, job: Job) -> None:
 
     Raises:
         SettingsError: the model has no name.
-        InputError: `clips` is no ClipDataset.
+        InputError: `clips` is no ClipDataset, or the repository's model has other classes.
         ServiceError: the repository cannot be read.
     """
     if problems := settings.problems():
         raise SettingsError(problems, "check_changes")
     clips = ClipDataset.load(job.inputs["clips"])
+    if settings.repository and settings.model_name:
+        from components.core.model_repository import ModelRepository
+
+        repository = ModelRepository(settings.repository, settings.model_name)
+        if problem := repository.other_classes(clips.classes):
+            raise InputError(problem)
     answer, reason = decision(settings, clips.fingerprint)
     job.report.message(reason)
     if answer == NO:

@@ -41,6 +41,10 @@ def _of_task(settings: S, directory: Path, stage: str, report: Reporter) -> S:
     if not own:
         return settings
     report.message(f"{TASK}: {task.name!r} says {_shown(own)}")
+    fields = type(settings).model_fields
+    for name, value in own.items():
+        if (given := getattr(settings, name)) not in (value, fields[name].default):
+            report.warn(f"{name}: {given!r} was given, but the task says {value!r}, which is taken")
     return build(type(settings), {**settings.model_dump(), **own}, stage)
 
 

@@ -74,6 +74,22 @@ class ModelRepository:
             names.setdefault(number, set()).add(name)
         return [self._version(number, found) for number, found in sorted(names.items())]
 
+    def other_classes(self, classes: list[str]) -> str:
+        """What a model with these classes would break; '' where it can be published.
+
+        Args:
+            classes: in the order of the model's outputs.
+        """
+        labels = self._read(triton.LABELS)
+        there = (labels or "").splitlines()
+        if labels is None or there == classes:
+            return ""
+        return (
+            f"{self.storage.uri}/{self.model} tells {', '.join(there)} apart, in this order, and "
+            f"this model would tell {', '.join(classes)}, so clients of it would break; publish "
+            "under another model_name"
+        )
+
     def prepare(self, config: triton.ModelConfig, labels: str, work: Path) -> None:
         """Puts configuration and labels in place, before the first version that needs them.
 

@@ -42,7 +42,9 @@ class Settings(BaseModel):
     Unset is `''`, 0 or an empty list, never None, because that is what a Kubeflow form can send.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
     def identity(self) -> dict[str, Any]:
         """The settings that determine the result: all but the fields marked `RUNTIME`."""

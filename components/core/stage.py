@@ -57,10 +57,6 @@ def no_check(settings: Any) -> list[TrainyardError]:
     return []
 
 
-def nothing_more(settings: Any, report: Reporter) -> None:
-    """The default `Stage.again`."""
-
-
 def is_never_idle(settings: Any) -> bool:
     """The default `Stage.idle`."""
     return False
@@ -86,8 +82,8 @@ class Stage(Generic[S]):
     """Whether it only hands on what it gets, so that its Job needs no GPU."""
     check: Callable[[S], list[TrainyardError]] = no_check
     """Problems with the outside world (source missing, service unreachable), before any work."""
-    again: Callable[[S, Reporter], None] = nothing_more
-    """What is to be done where an earlier result is reused, as when a run is resumed."""
+    fresh: bool = False
+    """Never reused, not even where a run is resumed: what it reads may be another by then."""
 
     @property
     def optional(self) -> set[str]:
@@ -126,13 +122,12 @@ class Stage(Generic[S]):
         }
         state = StateDir(state_root or default_root(), self.name, identity)
         run = os.environ.get(RUN_VARIABLE) or _timestamp()
-        token = run if self.external else "result"
+        token = _timestamp() if self.fresh else run if self.external else "result"
         with files.full_disk_named(state.path), _stoppable(), state.locked(report.message):
             result = state.result(token)
             if result:
                 report.state("reused", key=state.key)
                 report.message(f"already done (key {state.key}), reusing its result")
-                self.again(settings, report)
             else:
                 if problems := [*self.check(settings), *self._occupied(outputs)]:
                     raise ProblemsError(problems, self.name)

@@ -165,6 +165,12 @@ class SyncSettings(Settings):
             problems.append(
                 f"classes: named more than once (case does not matter): {', '.join(alike)}"
             )
+        merged = self.class_rule == "first_underscore"
+        if never := [name for name in self.classes if merged and "_" in name]:
+            problems.append(
+                f"classes: {', '.join(never)}: with class_rule first_underscore no class has an "
+                "underscore; name what precedes it"
+            )
         other = self.other_class
         if other and not self.classes:
             problems.append(f"other_class: {other!r} needs classes, which says what is not other")

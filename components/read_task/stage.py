@@ -56,20 +56,6 @@ def read_task(settings: ReadTaskSettings, job: Job) -> None:
     _asked(settings.task, job).save(job.outputs["wanted"])
 
 
-def start_again(settings: ReadTaskSettings, report: Reporter) -> None:
-    """Records a run that failed, and is resumed, as started; what the task said then still holds.
-
-    Raises:
-        InputError: the registry has no such task any more.
-        ServiceError: the registry cannot be used.
-    """
-    from components.core.registry import Registry
-
-    if settings.task:
-        with Registry() as registry:
-            _start(registry, settings.task, report)
-
-
 def _asked(name: str, job: Job) -> Task:
     from components.core.registry import Registry
 
@@ -97,5 +83,5 @@ STAGE = Stage(
     outputs={"wanted": "what is wanted (Task)"},
     external=True,
     check=check,
-    again=start_again,
+    fresh=True,
 )

@@ -76,6 +76,11 @@ class SplitSettings(Settings):
         if self.fold >= max(self.folds, 1):
             accepted = f"0 to {self.folds - 1}" if self.folds > 1 else "0, as folds is not set"
             problems.append(f"fold: got {self.fold}, accepted is {accepted}")
+        problems += [
+            f"{name}: got {size:g}, accepted are a fraction below 1 and whole numbers of clips"
+            for name in ("train_size", "val_size", "test_size")
+            if (size := getattr(self, name)) > 1 and size != int(size)
+        ]
         sizes = [self.val_size] if self.folds else [self.train_size, self.val_size, self.test_size]
         total = sum(size for size in sizes if size < 1)
         if total > 1 or (total == 1 and not 0 < self.train_size < 1):

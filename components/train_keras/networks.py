@@ -162,13 +162,8 @@ def _load(model: keras.Model, path: Path) -> None:
         if place.suffix == ".keras":
             other = keras.models.load_model(place, compile=False)
             model.set_weights(other.get_weights())
-        elif EACH_FRAME in [layer.name for layer in model.layers]:
-            model.get_layer(EACH_FRAME).get_layer(BACKBONE).load_weights(place)
         else:
-            raise InputError(
-                f"pretrained: {path} is not a whole network; network {model.name!r} has no "
-                "backbone, so give a .keras file or a bundle folder"
-            )
+            model.get_layer(EACH_FRAME).get_layer(BACKBONE).load_weights(place)
     except (OSError, ValueError, TypeError, KeyError) as error:  # Keras has no error of its own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(

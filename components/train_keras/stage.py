@@ -12,12 +12,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Literal, Self
+from zipfile import is_zipfile
 
 from pydantic import Field, model_validator
 
+from components.core.artifacts.model_bundle import ModelBundle
 from components.core.errors import InputError, TrainyardError
 from components.core.settings import CONTENT, RUNTIME, Settings
 from components.core.stage import Job, Stage
+
+HDF5 = b"\x89HDF\r\n\x1a\n"
+"""First bytes of such a file."""
 
 SMALLEST = {"convlstm": 31, "attention": 32, "lstm": 32}
 """Network → the smallest side in pixels that its layers take."""
@@ -131,10 +136,34 @@ class TrainKerasSettings(Settings):
 
 def check(settings: TrainKerasSettings) -> list[TrainyardError]:
     """Problems with files outside the inputs."""
-    path = settings.pretrained
-    if not path or Path(path).exists():
-        return []
-    return [InputError(f"pretrained: {path} does not exist; give a file or bundle folder")]
+    try:
+        problem = _pretrained_problem(Path(settings.pretrained), settings.network)
+    except InputError as error:
+        problem = str(error)
+    return [InputError(f"pretrained: {problem}")] if settings.pretrained and problem else []
+
+
+def _pretrained_problem(path: Path, network: str) -> str:
+    """Why weights of this network cannot come from there, as far as that is seen at a glance."""
+    if path.is_dir():
+        bundle = ModelBundle.load(path)
+        bundle.file(path, "keras")
+        if bundle.name == network:
+            return ""
+        return f"{path} is a {bundle.name}, but {network} is to be trained; choose that network"
+    if not path.exists():
+        return f"{path} does not exist; give a file or bundle folder"
+    if path.suffix == ".keras":
+        return "" if is_zipfile(path) else f"{path} is damaged: no file that Keras has written"
+    if path.suffix != ".h5":
+        return f"{path}: accepted are .keras, .weights.h5 and .h5 files, and bundle folders"
+    if network == "convlstm":
+        return (
+            f"{path} is not a whole network; network 'convlstm' has no backbone, so give a .keras "
+            "file or a bundle folder"
+        )
+    with open(path, "rb") as file:
+        return "" if file.read(8) == HDF5 else f"{path} is damaged: no HDF5 file"
 
 
 def train_keras(settings: TrainKerasSettings, job: Job) -> None:

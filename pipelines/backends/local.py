@@ -70,6 +70,8 @@ class LocalBackend:
         follower.explain(code)
         if not stopped:
             _notify(folder, console, "failed", seconds, follower.failed_step, follower.error)
+        if folder.output("triton_publish", "published"):  # only what comes after it failed
+            _show_places(folder, console)
         how = "to continue where it stopped (key=value changes a parameter):"
         console.say(f"\n{how}\n  {resume_command(folder)}")
         return code
@@ -259,6 +261,10 @@ def _show_results(folder: RunFolder, console: Console, seconds: float) -> None:
         console.say(f"search:           {study.outcome}")
         console.say(f"                  {found / REPORT}")
         console.say(f"best settings:    {found / BEST}")
+    _show_places(folder, console)
+
+
+def _show_places(folder: RunFolder, console: Console) -> None:
     report = folder.output("evaluate_clips", "report")
     if report:
         copy = folder.path / "report.html"

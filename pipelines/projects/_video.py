@@ -124,9 +124,40 @@ def video_pipeline(
 def problems(train: Stage[Any], values: Mapping[str, Any]) -> list[str]:
     """What is wrong with the settings of the stages, each sound for itself, beside one another."""
     found = [*_size_problems(train, values), *_search_problems(train, values)]
-    if not values.get("task"):  # which may name the model
+    found += _frame_problems(values)
+    if not values.get("task"):  # which may say these things
         found += build(CHECK.settings, _own(CHECK, values)).problems()
+        found += _part_problems(values)
     return found
+
+
+def _part_problems(values: Mapping[str, Any]) -> list[str]:
+    """Parts and classes that are needed later and certainly empty."""
+    found = []
+    if not values["val_size"]:
+        found.append("val_size: 0 leaves nothing to choose the best epoch with; give some clips")
+    own_test = values["layout"] == "tinyvirat" and values["published_test"]
+    if values["part"] == "test" and not (values["test_size"] or values["folds"] or own_test):
+        found.append("test_size: 0 leaves nothing to evaluate on; give some clips, or part: val")
+    classes = {*values["classes"], *filter(None, [values["other_class"]])}
+    if values["classes"] and len(classes) < 2 and not values.get("multi_label"):
+        found.append(
+            f"classes: {', '.join(classes)} alone is nothing to tell apart; name two, or set "
+            "other_class"
+        )
+    return found
+
+
+def _frame_problems(values: Mapping[str, Any]) -> list[str]:
+    """A network that sees more frames than are stored of any clip."""
+    span = (values["clip_frames"] - 1) * values["clip_stride"] + 1
+    if values["sampling"] != "uniform" or span <= values["sample_frames"]:
+        return []
+    return [
+        f"clip_frames: {values['clip_frames']} with clip_stride {values['clip_stride']} span "
+        f"{span} stored frames, but of each clip {values['sample_frames']} will be stored "
+        "(sample_frames); use fewer, or store more"
+    ]
 
 
 def _own(stage: Stage[Any], values: Mapping[str, Any]) -> dict[str, Any]:

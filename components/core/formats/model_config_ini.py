@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import configparser
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +72,8 @@ class ModelConfigIni:
         parser = _parser()
         parser["PREDICTION"] = {
             "num_frames": str(self.num_frames),
-            "class_list": repr(self.class_list),
+            # plain configparsers take a % for the begin of a reference
+            "class_list": repr(self.class_list).replace("%", "\\x25"),
             "height": str(self.height),
             "width": str(self.width),
             "input_name": self.input_name,
@@ -120,23 +121,43 @@ class ModelConfigIni:
         parser = _parser()
         try:
             parser.read_string(text)
-            prediction, training = parser["PREDICTION"], parser["TRAINING"]
-            classes = ast.literal_eval(prediction["class_list"])
-            if not isinstance(classes, list):
-                raise ValueError("class_list is not a list")
-            return cls(
-                num_frames=int(prediction["num_frames"]),
-                class_list=[str(name) for name in classes],
-                height=int(prediction["height"]),
-                width=int(prediction["width"]),
-                input_name=prediction["input_name"],
-                output_name=prediction["output_name"],
-                epochs=int(training["epochs"]),
-                shuffle_size=int(training["shuffle_size"]),
-                batch_size=int(training["batch_size"]),
-            )
-        except (configparser.Error, KeyError, ValueError, SyntaxError) as error:
+        except configparser.Error as error:
             raise InputError(f"{where} is damaged: {error}") from None
+        values: dict[str, Any] = {}
+        problems = []
+        for section, keys in KEYS.items():
+            for key, read in keys.items():
+                try:
+                    values[key] = read(parser[section][key])
+                except KeyError:
+                    problems.append(f"[{section}] {key} is missing")
+                except (ValueError, SyntaxError):
+                    expected = "a whole number" if read is int else "a list such as ['a', 'b']"
+                    problems.append(f"{key}: got {parser[section][key]!r}, expected {expected}")
+        if problems:
+            raise InputError(f"{where} is damaged: {'; '.join(problems)}")
+        return cls(**values)
+
+
+def _names(text: str) -> list[str]:
+    found = ast.literal_eval(text)
+    if not isinstance(found, list):
+        raise ValueError("no list")
+    return [str(name) for name in found]
+
+
+KEYS: dict[str, dict[str, Callable[[str], Any]]] = {
+    "PREDICTION": {
+        "num_frames": int,
+        "class_list": _names,
+        "height": int,
+        "width": int,
+        "input_name": str,
+        "output_name": str,
+    },
+    "TRAINING": {"epochs": int, "shuffle_size": int, "batch_size": int},
+}
+"""Section → key → how its text is read."""
 
 
 def _parser() -> configparser.ConfigParser:

@@ -66,11 +66,23 @@ def _tell(
 
 
 def reason(error: BaseException) -> str:
-    """The first two lines of an error, without credentials."""
+    """An error in one line, without credentials."""
     if isinstance(error, KeyboardInterrupt):
         return "stopped by Ctrl-C"
-    lines = str(error).replace("\0", "").strip().splitlines()[:2] or [""]
-    text = without_credentials("\n".join(line.rstrip() for line in lines))
-    if not isinstance(error, TrainyardError | StoppedError):  # the message alone says little
+    if isinstance(error, StoppedError):
+        return "stopped by a signal"
+    text = without_credentials(_in_one_line(str(error).replace("\0", "")))
+    if not isinstance(error, TrainyardError):  # the message alone says little
         text = f"{type(error).__name__}: {text}".removesuffix(": ")
     return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 1]}…"
+
+
+def _in_one_line(text: str) -> str:
+    """Lines after one another, and the points of a list with semicolons between them."""
+    found = ""
+    for line in text.splitlines():
+        words = " ".join(line.split())
+        point = words.removeprefix("- ")
+        between = "; " if point != words and not found.endswith(":") else " "
+        found += f"{between if found else ''}{point}"
+    return found

@@ -32,9 +32,9 @@ class RegisteredTask:
     train: float
     """Clips of each class: a whole number from 1, or a fraction below 1; 0 for all the rest."""
     validation: float
-    """In the same form; 0 for none."""
+    """In the same form, above 0."""
     test: float
-    """In the same form; 0 for none."""
+    """In the same form, above 0."""
     other: bool = False
     """Whether clips of every other folder are the class OTHER."""
 
@@ -75,6 +75,11 @@ class RegisteredTask:
     def _size_problems(self) -> list[str]:
         sizes = {"train": self.train, "validation": self.validation, "test": self.test}
         found = [size_problem(name, size) for name, size in sizes.items()]
+        found += [
+            f"{name}: 0 leaves nothing to {use}; give some clips"
+            for name, use in (("validation", "choose the best epoch with"), ("test", "evaluate on"))
+            if not sizes[name]
+        ]
         fractions = sum(size for size in sizes.values() if 0 < size < 1)
         if fractions > 1 or (fractions == 1 and not 0 < self.train < 1):
             found.append(

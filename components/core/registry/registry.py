@@ -298,7 +298,17 @@ def _conflicts(cursor: Any, task: RegisteredTask, names: Sequence[str]) -> list[
     """What stands in the registry against a task."""
     sources = _names(cursor, "sources")
     problems = _known_otherwise("task", [task.name], names)
-    problems += _known_otherwise("class", task.classes, _names(cursor, "classes"))
+    cursor.execute(
+        """
+        SELECT DISTINCT c.name
+        FROM trainyard.classes c
+        JOIN trainyard.task_classes l ON l.class_id = c.id
+        JOIN trainyard.tasks t ON t.id = l.task_id
+        WHERE t.name <> %s
+        """,
+        (task.name,),
+    )
+    problems += _known_otherwise("class", task.classes, [row[0] for row in cursor.fetchall()])
     return problems + [
         f"source {name!r} is not known{hint(name, sources)} (a new one: `trainyard registry "
         f"add-source {shlex.quote(name)}`)"
@@ -317,6 +327,13 @@ def _known_otherwise(kind: str, names: Sequence[str], known: Sequence[str]) -> l
     ]
 
 
+_FORGET_CLASSES = """
+    DELETE FROM trainyard.classes
+    WHERE id NOT IN (SELECT class_id FROM trainyard.task_classes)
+"""
+"""Those that no task has any more, so that one may come again in another spelling."""
+
+
 def _write_task(cursor: Any, task: RegisteredTask) -> None:
     cursor.execute(
         """
@@ -331,6 +348,8 @@ def _write_task(cursor: Any, task: RegisteredTask) -> None:
         (task.name, task.model_name, task.train, task.validation, task.test, task.other),
     )
     number = cursor.fetchone()[0]
+    cursor.execute("DELETE FROM trainyard.task_classes WHERE task_id = %s", (number,))
+    cursor.execute(_FORGET_CLASSES)
     for name in task.classes:
         cursor.execute(
             "INSERT INTO trainyard.classes (name) VALUES (%s) ON CONFLICT DO NOTHING", (name,)

@@ -77,7 +77,9 @@ def test_another_task_of_the_name_takes_its_place_only_where_that_is_said(
     assert registry.task("meals") == meals()
     assert registry.add_task(other, replace=True) == "replaced"
     assert registry.task("meals") == other
-    assert registry.classes() == ["drinking", "eating", "pouring"]
+    assert registry.classes() == ["eating", "pouring"], "no task has the other any more"
+    assert registry.add_task(meals(classes=("Pouring", "eating")), replace=True) == "replaced"
+    assert registry.classes() == ["eating", "Pouring"]
     assert [run.key for run in registry.runs("meals")] == ["first"]
 
 
@@ -126,8 +128,14 @@ def test_everything_wrong_with_a_task_is_told_at_once(registry: Registry) -> Non
     assert len(caught.value.problems) == 4
 
 
+def test_parts_that_would_be_empty_are_refused(registry: Registry) -> None:
+    said = refusal(registry, meals(name="lunch", validation=0, test=0))
+    assert "validation: 0 leaves nothing to choose the best epoch with" in said
+    assert "test: 0 leaves nothing to evaluate on" in said
+
+
 @pytest.mark.parametrize(
-    ("train", "validation", "test"), [(1, 0, 0), (0, 0.2, 0.2), (0.8, 0.1, 0.1), (100, 0.5, 1)]
+    ("train", "validation", "test"), [(1, 1, 1), (0, 0.2, 0.2), (0.8, 0.1, 0.1), (100, 0.5, 1)]
 )
 def test_sizes_that_can_be(
     train: float, validation: float, test: float, registry: Registry

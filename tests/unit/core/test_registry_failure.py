@@ -91,7 +91,7 @@ def test_an_error_is_recorded_with_its_stage_and_without_secrets(
     assert "clips are missing" in said
     found = the_run()
     assert (found.status, found.stage) == ("failed", "wait_a_while")
-    assert found.reason == "clips are missing\nin s3://c/x with <secret>"
+    assert found.reason == "clips are missing in s3://c/x with <secret> and more"
 
 
 def test_an_error_that_nobody_foresaw_keeps_its_traceback(recorded: str, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_an_error_that_nobody_foresaw_keeps_its_traceback(recorded: str, tmp_pat
 
 @pytest.mark.parametrize(
     ("number", "code", "text"),
-    [(signal.SIGTERM, 143, "stopped by SIGTERM"), (signal.SIGINT, 130, "stopped by Ctrl-C")],
+    [(signal.SIGTERM, 143, "stopped by a signal"), (signal.SIGINT, 130, "stopped by Ctrl-C")],
 )
 def test_being_stopped_is_recorded(
     number: signal.Signals, code: int, text: str, recorded: str, tmp_path: Path
@@ -185,6 +185,6 @@ def test_reasons_are_short_and_plain(database: str, monkeypatch: pytest.MonkeyPa
     password = urlsplit(database).password
     assert reason(ValueError(f"a\0b {password}")) == "ValueError: ab <secret>"
     assert reason(ValueError()) == "ValueError"
-    assert reason(StoppedError("stopped by SIGTERM")) == "stopped by SIGTERM"
-    assert reason(ProblemsError(["one", "two"], "train")) == "2 problems in train:\n  - one"
+    assert reason(StoppedError("run the same command again")) == "stopped by a signal"
+    assert reason(ProblemsError(["one", "two"], "train")) == "2 problems in train: one; two"
     assert len(reason(ValueError("x" * 9999))) == LONGEST_REASON

@@ -115,7 +115,7 @@ def test_a_task_is_shown_as_parameters_and_with_its_runs(tmp_path: Path) -> None
     assert output("show", "meals").splitlines()[-1] == "# no runs yet"
     with Registry() as opened:
         opened.start_run("first", "meals")
-        opened.fail_run("first", "train_keras", "no space left\nmore")
+        opened.fail_run("first", "train_keras", "no space left" + " x" * 200)
         opened.start_run("second", "meals")
         opened.finish_run("second", "meal_model", 3, "s3://models/here", {"macro_f1": 0.81234})
         opened.start_run("third", "meals")
@@ -129,7 +129,8 @@ def test_a_task_is_shown_as_parameters_and_with_its_runs(tmp_path: Path) -> None
     assert "macro_f1 0.8123" in second
     assert "s3://models/here" in second
     assert "train_keras: no space left" in first
-    assert "more" not in first
+    assert "no space left x" in first
+    assert "x …" in first
     told = json.loads(output("show", "meals", "--json"))
     assert told["parameters"] == meals().settings()
     assert told["task"]["train"] == 20

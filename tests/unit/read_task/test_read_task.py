@@ -68,7 +68,7 @@ def test_without_a_task_nothing_is_asked(tmp_path: Path) -> None:
     assert (task.name, task.settings) == ("", {})
 
 
-def test_every_run_reads_what_the_task_says_then(
+def test_every_run_reads_what_the_task_says_then_also_where_it_is_resumed(
     filled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, state = ReadTaskSettings(task="meals"), tmp_path / "state"
@@ -80,7 +80,7 @@ def test_every_run_reads_what_the_task_says_then(
     monkeypatch.setenv("TRAINYARD_RUN_ID", "two")
     STAGE.execute(settings, {}, {"wanted": tmp_path / "c"}, state)
     sizes = [Task.load(tmp_path / name).settings["train_size"] for name in "abc"]
-    assert sizes == [20, 20, 30], "a run that is resumed works on as it began"
+    assert sizes == [20, 30, 30], "a task can be put right and its run resumed"
 
 
 def test_a_run_that_is_resumed_is_started_again(filled: str, tmp_path: Path) -> None:

@@ -136,6 +136,13 @@ def test_a_backbone_starts_from_a_file_and_stays_as_it_was(
     assert all(np.array_equal(a, b) for a, b in zip(kept, made.get_weights(), strict=True))
     assert bundle.training["pretrained_content"]
     if network == "lstm":
+        with pytest.raises(ProblemsError, match="is a lstm, but attention is to be trained"):
+            run(
+                inputs,
+                tmp_path,
+                pretrained=str(tmp_path / "model"),
+                **how | {"network": "attention"},
+            )
         return
     again = tmp_path / "again"
     run(inputs, again, pretrained=str(tmp_path / "model"), **how)
@@ -182,12 +189,25 @@ def test_weights_that_do_not_fit_are_refused_by_name(
 ) -> None:
     broken = tmp_path / "broken.weights.h5"
     broken.write_bytes(b"not a file of weights")
+    (tmp_path / "garbage.keras").write_bytes(b"garbage")
+    (tmp_path / "model.pt").touch()
     lstm = {"network": "lstm", "backbone": "mobilenetv2"}
-    for how in (lstm, {}):
-        with pytest.raises(InputError, match=r"pretrained: .*broken.weights.h5"):
-            run(inputs, tmp_path, pretrained=str(broken), **how)
-    with pytest.raises(ProblemsError, match=r"pretrained: .*absent.h5 does not exist"):
-        run(inputs, tmp_path, pretrained=str(tmp_path / "absent.h5"))
+    for name, how, text in (
+        ("broken.weights.h5", lstm, "is damaged: no HDF5 file"),
+        ("broken.weights.h5", {}, "network 'convlstm' has no backbone"),
+        ("garbage.keras", {}, "is damaged: no file that Keras has written"),
+        ("model.pt", {}, "accepted are .keras, .weights.h5 and .h5 files"),
+        ("absent.h5", {}, "does not exist"),
+    ):
+        with pytest.raises(ProblemsError, match=text) as told:
+            run(inputs, tmp_path, pretrained=str(tmp_path / name), **how)
+        assert f"pretrained: {tmp_path / name}" in str(told.value)
+    import keras
+
+    other = keras.applications.MobileNetV3Small(include_top=False, weights=None)
+    other.save_weights(tmp_path / "other.weights.h5")
+    with pytest.raises(InputError, match=r"pretrained: .*other.weights.h5 does not fit 'lstm'"):
+        run(inputs, tmp_path, pretrained=str(tmp_path / "other.weights.h5"), **lstm)
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_with_advice(

@@ -37,8 +37,8 @@ CREATE TABLE trainyard.tasks (
     added timestamptz NOT NULL DEFAULT now(),
     changed timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT tasks_train CHECK (train >= 0 AND train < 'Infinity' AND (train < 1 OR train = floor(train))),
-    CONSTRAINT tasks_validation CHECK (validation >= 0 AND validation < 'Infinity' AND (validation < 1 OR validation = floor(validation))),
-    CONSTRAINT tasks_test CHECK (test >= 0 AND test < 'Infinity' AND (test < 1 OR test = floor(test))),
+    CONSTRAINT tasks_validation CHECK (validation > 0 AND validation < 'Infinity' AND (validation < 1 OR validation = floor(validation))),
+    CONSTRAINT tasks_test CHECK (test > 0 AND test < 'Infinity' AND (test < 1 OR test = floor(test))),
     CONSTRAINT tasks_fractions CHECK (
         CASE WHEN train < 1 THEN train ELSE 0 END
         + CASE WHEN validation < 1 THEN validation ELSE 0 END
