@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from components.core.errors import InputError
 from components.core.formats import masks
-from components.core.formats.shapes import Fault, Kind, Shape
+from components.core.formats.shapes import AnnotatedImage, Fault, Kind, Shape
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
@@ -86,18 +87,28 @@ def clamped(whole: Box, width: int, height: int) -> Box:
     return float(left), float(top), float(right), float(bottom)
 
 
-def box_in(shape: Shape, width: int, height: int) -> Box | None:
-    """The box of a shape inside its image."""
-    found = box(shape)
-    return None if found is None else clamped(found, width, height)
+def box_on(shape: Shape, image: AnnotatedImage) -> Box | None:
+    """The box of a shape inside its image, for writers; None for tags.
+
+    Raises:
+        InputError: there is no box with an area, as with shapes that no reader has checked.
+    """
+    if shape.kind is Kind.TAG:
+        return None
+    usable, _, what = fit(shape, image.width, image.height)
+    found = box(shape) if usable else None
+    if found is None:
+        raise InputError(f"image {image.name!r}: {what.rpartition(':')[0]}: remove the shape")
+    return clamped(found, image.width, image.height)
 
 
 def area(shape: Shape, width: int, height: int) -> float:
     """Square pixels of the outline, or of the box where there is none; at most the box's in the
     image."""
-    inside = box_in(shape, width, height)
-    if inside is None:
+    found = box(shape)
+    if found is None:
         return 0.0
+    inside = clamped(found, width, height)
     whole = (inside[2] - inside[0]) * (inside[3] - inside[1])
     if shape.kind is Kind.POLYGON:
         parts = (shape.points, *shape.further_parts)
@@ -127,7 +138,7 @@ def fit(shape: Shape, width: int, height: int) -> tuple[Shape | None, Fault | No
     try:
         found = box(shape)
     except ValueError as error:
-        return None, Fault.NUMBER, f"{named}: {error}; left out"
+        return None, Fault.NUMBER, f"{named}: {error}: left out"
     if found is None:
         return None, Fault.TOO_FEW, f"{named} has too few coordinates for a box: left out"
     left, top, right, bottom = found

@@ -26,7 +26,7 @@ def document(images: Sequence[AnnotatedImage], classes: Sequence[str]) -> dict[s
     """A COCO document: categories from 1 in the order of `classes` (0 is background, never used).
 
     Raises:
-        InputError: shapes of other classes, or classes that are there twice.
+        InputError: shapes of other classes or without a box, or classes that are there twice.
     """
     numbers = {name: number for number, name in enumerate(classes, 1)}
     if len(numbers) != len(classes):

@@ -64,10 +64,14 @@ def image_of(record: Mapping[str, Any]) -> AnnotatedImage:
 def records(
     image: AnnotatedImage, image_number: int, first: int, numbers: Mapping[str, int]
 ) -> Iterator[Record]:
-    """Entries of `annotations` for all shapes with a box; ids count from `first`."""
+    """Entries of `annotations` for all shapes with a box; ids count from `first`.
+
+    Raises:
+        InputError: a shape without a box in the image.
+    """
     number = first
     for shape in image.shapes:
-        inside = boxes.box_in(shape, image.width, image.height)
+        inside = boxes.box_on(shape, image)
         if inside is None:
             continue
         left, top, right, bottom = inside

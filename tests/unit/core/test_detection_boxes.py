@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from components.core.errors import InputError
 from components.core.formats import boxes, masks
-from components.core.formats.shapes import Fault, Kind, Mask, Shape
+from components.core.formats.shapes import AnnotatedImage, Fault, Kind, Mask, Shape
 from components.core.formats.tracks import TrackedShape, between, filled
 
 
@@ -135,6 +136,14 @@ def test_a_box_beyond_the_image_is_cut() -> None:
         "rectangle 'cat' reaches from (-3, 1) to (50, 5) in an image of 10 x 10 pixels: "
         "cut to the image"
     )
+
+
+def test_writers_refuse_shapes_that_were_not_checked() -> None:
+    image = AnnotatedImage("x.png", 10, 10)
+    assert boxes.box_on(Shape("a", Kind.RECTANGLE, (-3, 1, 5, 5)), image) == (0, 1, 5, 5)
+    assert boxes.box_on(Shape("a", Kind.TAG), image) is None
+    with pytest.raises(InputError, match=r"image 'x\.png': points 'a' has too few coordinates"):
+        boxes.box_on(Shape("a", Kind.POINTS, (1, 1)), image)
 
 
 def rectangle(*points: float, rotation: float = 0) -> Shape:
