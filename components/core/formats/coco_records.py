@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -11,8 +11,16 @@ from components.core.formats.shapes import AnnotatedImage, Kind, Mask, Shape
 
 Record = dict[str, Any]
 
-_PLAIN = ("score", "track", "keyframe", "z_order", "group", "source_id", "rotation")
-"""Fields of a shape that are written as they are, where they are not the default."""
+_PLAIN: dict[str, Callable[[Any], Any]] = {
+    "score": float,
+    "track": str,
+    "keyframe": bool,
+    "z_order": int,
+    "group": str,
+    "source_id": str,
+    "rotation": float,
+}
+"""Fields of a shape that are written as they are, where they are not the default → type."""
 
 _DEFAULTS = {field.name: field.default for field in fields(Shape)}
 
@@ -47,16 +55,18 @@ def image_of(record: Mapping[str, Any]) -> AnnotatedImage:
     """
     frame = record.get("frame")
     ids = record.get("source_id") or {}
+    if not isinstance(ids, Mapping):
+        ids = {"image": ids}
     return AnnotatedImage(
-        record["file_name"],
+        str(record["file_name"]),
         int(record.get("width") or 0),
         int(record.get("height") or 0),
-        [_common(tag, tag["label"], Kind.TAG) for tag in record.get("tags") or []],
+        [_common(tag, str(tag["label"]), Kind.TAG) for tag in record.get("tags") or []],
         task=str(record.get("task") or ""),
         group=str(record.get("group") or ""),
         frame=frame if frame is None else int(frame),
         part=str(record.get("part") or ""),
-        source_id=dict(ids) if isinstance(ids, Mapping) else {"image": str(ids)},
+        source_id={str(key): str(value) for key, value in ids.items()},
         checksum=str(record.get("checksum") or ""),
     )
 
@@ -106,7 +116,7 @@ def shape_of(record: Mapping[str, Any], label: str) -> Shape:
         mask = masks.from_coco(segmentation)
         return _common(record, label, Kind.MASK, mask=mask, box=box)
     if isinstance(segmentation, list):
-        parts = [tuple(map(float, part)) for part in segmentation]
+        parts = [_numbers(part) for part in segmentation]
         if parts := [part for part in parts if len(part) >= 6 and len(part) % 2 == 0]:
             return _common(
                 record,
@@ -116,23 +126,26 @@ def shape_of(record: Mapping[str, Any], label: str) -> Shape:
                 further_parts=tuple(parts[1:]),
                 box=box,
             )
-    numbers = box or tuple(float(number) for number in given or ())
-    return _common(record, label, Kind.RECTANGLE, points=numbers)
+    return _common(record, label, Kind.RECTANGLE, points=box or _numbers(given or ()))
 
 
 def _own(record: Mapping[str, Any], label: str, box: boxes.Box | None) -> Shape:
     kind = Kind(record["shape"])
     own = record.get("box")
-    more: dict[str, Any] = {"box": tuple(own) if own else None}
+    more: dict[str, Any] = {"box": _numbers(own) if own else None}
+    if more["box"] and len(more["box"]) != 4:
+        raise ValueError(f"box {own!r} is not left, top, right, bottom")
     if "points" in record:
-        more["points"] = tuple(record["points"])
+        more["points"] = _numbers(record["points"])
     elif kind is Kind.POLYGON:
-        parts = [tuple(part) for part in record["segmentation"]]
+        parts = [_numbers(part) for part in record["segmentation"]] or [()]
         more |= {"points": parts[0], "further_parts": tuple(parts[1:])}
     elif kind is Kind.RECTANGLE:
         more["points"] = box or ()
     if mask := record.get("mask"):
-        more["mask"] = Mask(**{**mask, "counts": tuple(mask["counts"])})
+        left, top, width, height = (int(mask[s]) for s in ("left", "top", "width", "height"))
+        counts = tuple(int(count) for count in mask["counts"])
+        more["mask"] = Mask(left, top, width, height, counts)
     if elements := record.get("elements"):
         more["elements"] = tuple(_element(element) for element in elements)
     return _common(record, label, kind, **more)
@@ -141,17 +154,19 @@ def _own(record: Mapping[str, Any], label: str, box: boxes.Box | None) -> Shape:
 def _element(record: Mapping[str, Any]) -> Shape:
     return _common(
         record,
-        record["label"],
+        str(record["label"]),
         Kind(record["shape"]),
-        points=tuple(record["points"]),
-        outside=record["outside"],
+        points=_numbers(record["points"]),
+        outside=bool(record["outside"]),
     )
 
 
 def _common(record: Mapping[str, Any], label: str, kind: Kind, **more: Any) -> Shape:
-    plain = {name: record[name] for name in _PLAIN if record.get(name) is not None}
-    if not isinstance(plain.get("source_id", ""), str):
-        plain["source_id"] = str(plain["source_id"])
+    plain = {
+        name: type_of(record[name])
+        for name, type_of in _PLAIN.items()
+        if record.get(name) is not None
+    }
     attributes = record.get("attributes") or {}
     return Shape(
         label,
@@ -205,6 +220,10 @@ def _segmentation(shape: Shape, image: AnnotatedImage) -> Record:
     if shape.kind is Kind.MASK and shape.mask and image.width and image.height:
         return {"segmentation": masks.to_coco(shape.mask, image.width, image.height)}
     return {}
+
+
+def _numbers(values: Iterable[Any]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
 
 
 def _tidy(number: float) -> float:

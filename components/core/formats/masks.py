@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from components.core.formats.shapes import Mask
 
+LIMIT = 1 << 28
+"""Pixels of a mask; more is taken for damage."""
+
 
 def pixels(mask: Mask) -> NDArray[np.bool_]:
     """The rectangle of a mask, bool of shape (height, width).
@@ -84,7 +87,9 @@ def from_coco(segmentation: Any) -> Mask:
 
 def _unrolled(counts: Sequence[int], size: int) -> NDArray[np.bool_]:
     if size < 0 or any(count < 0 for count in counts):
-        raise ValueError("run lengths must not be negative")
+        raise ValueError("run lengths and sizes must not be negative")
+    if size > LIMIT:
+        raise ValueError(f"a mask of {size} pixels is too large: up to {LIMIT} are read")
     if sum(counts) > size:
         raise ValueError(f"run lengths of {sum(counts)} pixels, but only {size} are there")
     flat = np.zeros(size, dtype=np.bool_)

@@ -20,6 +20,15 @@ from components.core.formats.shapes import AnnotatedImage, Annotations, Fault, K
 NOT_VISITED = 0
 """State of an asset that nobody has looked at: its missing regions say nothing."""
 
+TYPES: dict[str, tuple[type, ...]] = {
+    "assets": (dict, list),
+    "frames": (dict,),
+    "tags": (list,),
+    "inputTags": (str, list),
+    "visitedFrames": (list,),
+}
+"""Keys of a file → what they may be."""
+
 _DAMAGED = (TypeError, ValueError, KeyError, AttributeError)
 
 
@@ -58,11 +67,20 @@ def _content(path: Path, found: Reading) -> dict[str, Any]:
     except (InputError, ValueError, RecursionError) as error:
         found.problem(Fault.UNREADABLE, path, "", f"no JSON: {error}")
         return {}
-    if not isinstance(content, dict) or not {"assets", "asset", "frames"} & set(content):
-        what = "no VoTT file: it has no `assets`, `asset` or `frames`"
-        found.problem(Fault.UNREADABLE, path, "", what)
+    what = _what_is_wrong(content)
+    if what:
+        found.problem(Fault.UNREADABLE, path, "", f"no VoTT file: {what}")
         return {}
-    return content
+    return dict(content)
+
+
+def _what_is_wrong(content: Any) -> str:
+    if not isinstance(content, dict) or not {"assets", "asset", "frames"} & set(content):
+        return "it has no `assets`, `asset` or `frames`"
+    wrong = [
+        key for key, kinds in TYPES.items() if not isinstance(content.get(key, kinds[0]()), kinds)
+    ]
+    return f"its {' and '.join(wrong)} are of the wrong type" if wrong else ""
 
 
 def _tags(content: Mapping[str, Any]) -> list[str]:
@@ -90,7 +108,7 @@ def _read_content(path: Path, content: Mapping[str, Any], found: Reading) -> Non
 
 def _read_asset(entry: Mapping[str, Any], path: Path, found: Reading) -> None:
     try:
-        asset, regions = entry["asset"], entry.get("regions") or []
+        asset, regions = entry["asset"], list(entry.get("regions") or [])
         where = f"asset {asset['name']!r}"
         parent = asset.get("parent") or {}
         size = asset.get("size") or {}
@@ -133,7 +151,7 @@ def _region(region: Mapping[str, Any]) -> list[Shape]:
         box = region["boundingBox"]
         left, top = float(box["left"]), float(box["top"])
         points = [left, top, left + float(box["width"]), top + float(box["height"])]
-    return _shapes(kind, points, region.get("tags") or [], str(region.get("id") or ""))
+    return _shapes(kind, points, list(region.get("tags") or []), str(region.get("id") or ""))
 
 
 def _read_frame(
@@ -150,13 +168,16 @@ def _read_frame(
         what = "nobody has looked at it: left out, not taken as an image without objects"
         found.problem(Fault.NO_ENTRY, path, where, what)
         return
+    if not isinstance(regions, list):
+        found.problem(Fault.UNREADABLE, path, where, "its regions are no list: left out")
+        return
     shapes: list[Placed] = []
-    for number, region in enumerate(regions if isinstance(regions, list) else []):
+    for number, region in enumerate(regions):
         place = f"{where}, [{number}]"
         try:
             points = [float(region[side]) for side in ("x1", "y1", "x2", "y2")]
             image.width, image.height = int(region["width"]), int(region["height"])
-            tags = region.get("tags") or []
+            tags = list(region.get("tags") or [])
             own = _shapes(Kind.RECTANGLE, points, tags, str(region.get("UID") or ""))
         except _DAMAGED as error:
             found.problem(Fault.UNREADABLE, path, place, f"damaged, left out: {error!r}")

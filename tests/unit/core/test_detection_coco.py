@@ -182,6 +182,33 @@ def test_defects_are_told(tmp_path: Path) -> None:
     assert [shape.points for shape in found.images[0].shapes] == [(95, 1, 100, 6), (1, 1, 5, 5)]
 
 
+@pytest.mark.parametrize(
+    ("damage", "fault"),
+    [
+        ({"shape": "blob"}, "unreadable"),
+        ({"shape": "points", "points": [1, [2], 3, 4]}, "unreadable"),
+        ({"shape": "polygon", "segmentation": []}, "too_few_coordinates"),
+        ({"shape": "ellipse"}, "too_few_coordinates"),
+        ({"shape": "mask", "mask": {"left": 0}}, "unreadable"),
+        ({"box": [1, 2]}, "unreadable"),
+        ({"attributes": [1]}, "unreadable"),
+        ({"score": "high"}, "unreadable"),
+        ({"bbox": [1, 1, float("nan"), 2]}, "number"),
+        ({"segmentation": {"size": [10**6, 10**6], "counts": []}, "shape": None}, "unreadable"),
+    ],
+)
+def test_damage_of_our_own_keys_is_told(tmp_path: Path, damage: dict, fault: str) -> None:
+    picture(tmp_path / "a.png")
+    image = AnnotatedImage("a.png", 100, 80, [rectangle("cat", 1, 2, 3, 4)])
+    content = coco.document([image], ["cat"])
+    content["annotations"][0] |= damage
+    if damage.get("shape", "") is None:
+        del content["annotations"][0]["shape"]
+    found = coco.read(save(tmp_path / "a.json", **content))
+    assert [each[0] for each in problems(found)] == [fault]
+    assert found.images[0].shapes == []
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"images": []}', "\ufeff{}"])
 def test_files_that_are_no_coco(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text, encoding="utf-8")
