@@ -198,6 +198,20 @@ def test_polygons_are_matched_along_their_length() -> None:
     assert boxes.extents(found.points) == pytest.approx((0, -2, 10, 10), abs=0.5)
 
 
+def test_outlines_between_keyframes_are_those_of_cvat() -> None:
+    # Expected values come from the rules of CVAT 2's server, worked out apart from this code.
+    first = (10, 10, 60, 12, 70, 50, 40, 48, 12, 60)
+    second = (20, 5, 50, 5, 80, 15, 75, 30, 85, 55, 50, 60, 45, 50, 15, 70)
+    expected = (12.5, 8.75, 20, 8.75, 65, 12.75, 63.75, 16.5, 73.75, 51.25, 42.5, 51)
+    polygon = between(Shape("a", Kind.POLYGON, first), Shape("a", Kind.POLYGON, second), 0.25)
+    assert polygon.points == pytest.approx((*expected, 41.25, 48.5, 12.75, 62.5))
+    first = (0, 0, 10, 5, 12, 6, 13, 5, 30, 20, 60, 10)
+    second = (5, 40, 30, 50, 70, 45)
+    expected = (3.75, 30, 6.25, 31.25, 6.75, 31.5, 25.75, 38.75, 30, 42.5, 67.5, 36.25)
+    line = between(Shape("a", Kind.POLYLINE, first), Shape("a", Kind.POLYLINE, second), 0.75)
+    assert line.points == pytest.approx(expected)
+
+
 def test_polylines_with_fewer_points_on_the_right_are_thinned() -> None:
     left = Shape("a", Kind.POLYLINE, (0, 0, 1, 0, 9, 0, 10, 0))
     right = Shape("a", Kind.POLYLINE, (0, 10, 10, 10))
