@@ -1,0 +1,117 @@
+"""Images in a folder: found by the names that annotations give them, and their sizes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from PIL import Image, UnidentifiedImageError
+
+from components.core.errors import InputError
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm"})
+
+_ORIENTATION = 0x0112
+"""The EXIF tag that says how a player turns the picture; from 5 on its sides change places."""
+
+
+class ImageFiles:
+    """The images below a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Lists the folder, hidden files and folders left out."""
+        self.folder = folder
+        self.names = sorted(_walk(folder))
+        self._used: set[str] = set()
+        self._known = set(self.names)
+        self._by_file: dict[str, list[str]] = {}
+        self._by_stem: dict[str, list[str]] = {}
+        for name in self.names:
+            path = PurePosixPath(name)
+            self._by_file.setdefault(path.name, []).append(name)
+            self._by_stem.setdefault(path.stem, []).append(name)
+
+    def find(self, name: str) -> Path | None:
+        """The file that an annotation calls `name`, or None.
+
+        It is the file of this path below the folder; else the only one of this name in any folder,
+        or of several the one whose folders agree best; else one that differs in its extension.
+        """
+        best = self.candidates(name)
+        if len(best) != 1:
+            return None
+        self._used.add(best[0])
+        return self.folder / best[0]
+
+    def candidates(self, name: str) -> list[str]:
+        """The files, below the folder, that an annotation's `name` may mean: equally good ones."""
+        wanted = normal_name(name)
+        if wanted in self._known:
+            return [wanted]
+        path = PurePosixPath(wanted)
+        if found := self._by_file.get(path.name, []):
+            return _best(wanted, found)
+        stem = path.stem if path.suffix.lower() in EXTENSIONS else path.name
+        return _best(wanted, self._by_stem.get(stem, []))
+
+    def unused(self) -> list[str]:
+        """Names, below the folder, of the images that were never found."""
+        return [name for name in self.names if name not in self._used]
+
+
+def normal_name(name: str) -> str:
+    """A relative name with forward slashes: no drive, no leading slash, no `.` and `..`."""
+    parts = name.replace("\\", "/").split("/")
+    if parts and len(parts[0]) == 2 and parts[0].endswith(":"):
+        parts = parts[1:]
+    return "/".join(part for part in parts if part not in ("", ".", ".."))
+
+
+def folder_of(name: str) -> str:
+    """The folders of a name; '' without any."""
+    return name.rpartition("/")[0]
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels as displayed, that is after the rotation that EXIF asks for.
+
+    Raises:
+        InputError: no readable image.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(_ORIENTATION, 1) >= 5
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, TypeError) as error:
+        raise InputError(f"{path} is no readable image: {error}") from None
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path} is too large: {error}") from None
+    return (height, width) if turned else (width, height)
+
+
+def _walk(folder: Path) -> Iterable[str]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith(".") and PurePosixPath(name).suffix.lower() in EXTENSIONS:
+                yield (Path(place) / name).relative_to(folder).as_posix()
+
+
+def _best(wanted: str, candidates: list[str]) -> list[str]:
+    """The candidates whose folders agree best with those of the wanted name."""
+    agreement = {name: _agreement(wanted, name) for name in candidates}
+    best = max(agreement.values(), default=0)
+    return [name for name in candidates if agreement[name] == best]
+
+
+def _agreement(wanted: str, name: str) -> int:
+    """How many folders of the wanted name are, from the last one on, among those of another."""
+    folders = name.split("/")[:-1]
+    count = 0
+    for folder in reversed(wanted.split("/")[:-1]):
+        if folder not in folders:
+            break
+        folders = folders[: len(folders) - 1 - folders[::-1].index(folder)]
+        count += 1
+    return count
