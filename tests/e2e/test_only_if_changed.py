@@ -66,13 +66,13 @@ def test_trains_again_only_where_the_clips_are_others(tmp_path: Path, webhook: W
     assert resumed.returncode == 0, resumed.stderr
     assert "ended early: nothing changed since version 1 of fall" in resumed.stderr
 
-    # It trains again, or would: one clip of a class cannot be split, which is told as a failure.
+    # It trains again, or would: clients of the published model know no such class.
     make_clips(tmp_path / "clips", "jump/only.mp4", frames=12)
     done = ran(tmp_path, webhook, "third", only_if_changed=True)
     assert done.returncode == 3, done.stderr
-    assert "training: the clips are others than those of version 1 of fall" in done.stderr
+    assert "tells fall, walk apart, in this order, and this model would tell" in done.stderr
     told = webhook.received.pop()
-    assert (told["state"], told["failed_step"]) == ("failed", "split_clips")
+    assert (told["state"], told["failed_step"]) == ("failed", "check_changes")
     assert html.escape(told["error"], quote=False) in told["text"]
     assert "jump" in done.stderr
     assert "✗ failed" in done.stderr

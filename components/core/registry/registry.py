@@ -19,6 +19,7 @@ from components.core.registry.database import Database, Migration
 from components.core.registry.records import (
     RegisteredTask,
     Run,
+    Status,
     differences,
     folder_problem,
     hint,
@@ -187,18 +188,8 @@ class Registry:
             reason: the error in a line or two, without secrets.
             stopped: it was asked to stop; then a failure that was recorded before stands.
         """
-        if not self._database.is_made():
-            return False
-        with self._database.reading() as cursor:
-            cursor.execute(
-                """
-                UPDATE trainyard.runs
-                SET status = 'failed', stage = %s, reason = %s, ended = greatest(now(), started)
-                WHERE key = %s AND status = ANY(%s)
-                """,
-                (stage, reason, key, ["started"] if stopped else ["started", "failed"]),
-            )
-            return bool(cursor.rowcount)
+        before: list[Status] = ["started"] if stopped else ["started", "failed"]
+        return self._end_run(key, "failed", stage, reason, before)
 
     def skip_run(self, key: str, stage: str, reason: str) -> bool:
         """Marks a run as ended early, as there was nothing to train; returns whether it did.
@@ -208,16 +199,22 @@ class Registry:
             stage: the one that decided.
             reason: why.
         """
+        return self._end_run(key, "skipped", stage, reason, ["started"])
+
+    def _end_run(
+        self, key: str, status: Status, stage: str, reason: str, before: list[Status]
+    ) -> bool:
+        """Ends a run that has one of the statuses `before`; returns whether there is such a one."""
         if not self._database.is_made():
             return False
         with self._database.reading() as cursor:
             cursor.execute(
                 """
                 UPDATE trainyard.runs
-                SET status = 'skipped', stage = %s, reason = %s, ended = greatest(now(), started)
-                WHERE key = %s AND status = 'started'
+                SET status = %s, stage = %s, reason = %s, ended = greatest(now(), started)
+                WHERE key = %s AND status = ANY(%s)
                 """,
-                (stage, reason, key),
+                (status, stage, reason, key, before),
             )
             return bool(cursor.rowcount)
 

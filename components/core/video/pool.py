@@ -31,6 +31,9 @@ _LOOK_SECONDS = 0.5
 _QUEUED = 2
 """Tasks handed to a worker at a time, so that it never waits for the parent."""
 
+_STARTS = 3
+"""Workers in a row that may die before they give a sign of life."""
+
 _AHEAD = 32
 """Results per worker that may wait for an earlier one."""
 
@@ -74,6 +77,7 @@ class WorkerPool(Generic[T, R]):
         self._workers: list[_Worker] = []
         self._retried: set[int] = set()
         self._results: dict[int, R | Failure] = {}
+        self._stillborn = 0
 
     def run(self, tasks: Sequence[T]) -> Generator[R | Failure, None, None]:
         """Yields each task's result or failure, in the order of `tasks`.
@@ -89,6 +93,7 @@ class WorkerPool(Generic[T, R]):
         waiting = deque(range(len(tasks)))
         self._results.clear()
         self._retried.clear()
+        self._stillborn = 0
         try:
             for _ in range(min(self._size, len(tasks))):
                 self._workers.append(self._started())
@@ -138,6 +143,7 @@ class WorkerPool(Generic[T, R]):
                 try:
                     self._take(worker, worker.connection.recv())
                     worker.seen, worker.answered = now, True
+                    self._stillborn = 0
                 except (EOFError, ConnectionError):
                     self._workers[position] = self._replaced(worker, waiting, died=True)
             elif worker.tasks and now - worker.seen > self._stall:
@@ -155,13 +161,14 @@ class WorkerPool(Generic[T, R]):
     def _replaced(self, worker: _Worker, waiting: deque[int], died: bool) -> _Worker:
         """Ends a worker, settles what it was working on, returns its successor."""
         _end(worker)
-        if died and not worker.answered:
+        self._stillborn += died and not worker.answered
+        if self._stillborn >= _STARTS:
             raise TrainyardError(
                 f"a worker process cannot start (exit code {worker.process.returncode}); "
                 "its own message is above"
             )
         left = list(worker.tasks)
-        if left:
+        if left and (worker.answered or not died):
             culprit = left.pop(0)
             if not died:
                 self._results[culprit] = Failure(f"no progress for {self._stall:g} s")

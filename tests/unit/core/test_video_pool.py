@@ -108,6 +108,21 @@ def test_a_worker_that_cannot_start_is_reported(monkeypatch: pytest.MonkeyPatch)
         run([("square", 1)])
 
 
+def test_a_worker_that_is_killed_while_it_starts_is_started_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    killed = tmp_path / "killed"
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!/bin/sh\nif [ ! -e {killed} ]; then touch {killed}; kill -9 $$; fi\n"
+        f'exec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    assert run([("square", 1), ("square", 2), ("square", 3)]) == [1, 4, 9]
+    assert killed.exists()
+
+
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     script = (
         "import pool_tasks; from components.core.video.pool import WorkerPool\n"
