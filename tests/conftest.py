@@ -12,9 +12,10 @@ import pytest
 from kubernetes_cluster import Cluster, ClusterAbsentError, running_cluster
 from postgres_server import PostgresAbsentError, new_database, running_postgres
 from servers import MinioAbsentError, S3Server, absent, running_minio
+from triton_server import TritonAbsentError, TritonServer, running_triton
 
 with suppress(ImportError):  # TensorFlow and then PyTorch in one process end it, unless:
-    import triton  # noqa: F401
+    import triton
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -86,6 +87,19 @@ def database(postgres: str) -> Iterator[str]:
     """The URL of a new, empty PostgreSQL database, dropped after the test."""
     with new_database(postgres) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    """A real tritonserver with an empty repository.
+
+    Skipped where there is none; failed instead where TRAINYARD_REQUIRE_SERVICES=1.
+    """
+    try:
+        with running_triton(tmp_path_factory.mktemp("triton")) as server:
+            yield server
+    except TritonAbsentError as error:
+        absent(str(error))
 
 
 @pytest.fixture(scope="session")

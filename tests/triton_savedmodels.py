@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from clip_bundles import CLASSES, FRAMES, SIZE, write_bundle, write_clips, write_split
 
 from components.core.artifacts.evaluation import Evaluation
@@ -41,9 +40,7 @@ def dense_tensor() -> Tensor:
 
 
 def tensorflow() -> Any:
-    """The module; the test is skipped where it is not installed."""
-    if importlib.util.find_spec("tensorflow") is None:
-        pytest.skip("TensorFlow is not installed: pip install 'trainyard[tensorflow]'")
+    """The module, without what it says when it is loaded."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with suppress(ImportError):
         # Both bring an LLVM: where TensorFlow's is first, loading the one of PyTorch aborts.

@@ -9,7 +9,6 @@ model of this name that tells other classes apart is refused here, before anythi
 from __future__ import annotations
 
 import json
-import os
 
 from pydantic import Field
 
@@ -17,7 +16,7 @@ from components.core import files
 from components.core.artifacts.clips import ClipDataset
 from components.core.errors import InputError, SettingsError, TrainyardError
 from components.core.settings import PLACE, Settings
-from components.core.stage import REGISTRY_VARIABLE, RUN_VARIABLE, Job, Stage
+from components.core.stage import Job, Stage, recorded_run
 
 YES, NO = "yes", "no"
 
@@ -114,8 +113,7 @@ def decision(settings: CheckSettings, clips: str) -> tuple[str, str]:
 
 
 def _tell_registry(reason: str, job: Job) -> None:
-    run = os.environ.get(RUN_VARIABLE)
-    if run and os.environ.get(REGISTRY_VARIABLE):
+    if run := recorded_run():
         from components.core.registry.endings import record_skip
 
         record_skip(run, job.report.stage, reason, job.report.warn)

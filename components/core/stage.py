@@ -223,9 +223,13 @@ def reported_failure(report: Reporter) -> Iterator[None]:
         raise
 
 
+def recorded_run() -> str:
+    """Id of the run, where the registry is to be told how it ends; '' elsewhere."""
+    return os.environ.get(RUN_VARIABLE, "") if os.environ.get(REGISTRY_VARIABLE) else ""
+
+
 def _tell_registry(report: Reporter, error: BaseException) -> None:
-    run = os.environ.get(RUN_VARIABLE)
-    if run and os.environ.get(REGISTRY_VARIABLE):
+    if run := recorded_run():
         from components.core.registry.endings import record_failure
 
         with suppress(KeyboardInterrupt):  # somebody does not want to wait for it

@@ -78,7 +78,6 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path, bucket: str, minio: S3Server, database: str) -> Site:
-    pytest.importorskip("tensorflow", reason="tensorflow is not installed")
     found = Site(tmp_path, bucket, minio, database)
     found.ask("init")
     found.ask("add-source", *SOURCES)

@@ -8,8 +8,7 @@ import onnxruntime
 import pytest
 import tritonclient.http
 from clip_bundles import CLASSES, FRAMES, SIZE, write_bundle, write_clips, write_split
-from servers import absent
-from triton_server import TritonAbsentError, running_triton
+from triton_server import running_triton
 
 from components.core.artifacts.model_bundle import ModelBundle
 from components.core.artifacts.publication import Publication
@@ -21,15 +20,6 @@ from components.triton_publish.evaluated import Servable
 from components.triton_publish.reference import reference
 from components.triton_publish.server import Server, compare
 from components.triton_publish.stage import STAGE, PublishSettings
-
-
-@pytest.fixture(scope="module")
-def triton(tmp_path_factory):
-    try:
-        with running_triton(tmp_path_factory.mktemp("triton")) as server:
-            yield server
-    except TritonAbsentError as error:
-        absent(str(error))
 
 
 @pytest.fixture(scope="module")

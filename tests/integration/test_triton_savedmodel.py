@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 import tritonclient.http
 from clip_bundles import CLASSES, FRAMES, SIZE
-from servers import absent
 from triton_savedmodels import CLIP, outputs_of, write_evaluations, write_savedmodel_bundle
-from triton_server import TritonAbsentError, running_triton
 
 from components.core.artifacts.model_bundle import ModelBundle
 from components.core.artifacts.publication import Publication
@@ -25,15 +23,6 @@ from components.triton_publish.server import Server, compare
 from components.triton_publish.stage import STAGE, PublishSettings
 
 BIG_BYTES = 48 << 20
-
-
-@pytest.fixture(scope="module")
-def triton(tmp_path_factory):
-    try:
-        with running_triton(tmp_path_factory.mktemp("triton")) as server:
-            yield server
-    except TritonAbsentError as error:
-        absent(str(error))
 
 
 @pytest.fixture(scope="module")

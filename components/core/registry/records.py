@@ -52,7 +52,7 @@ class RegisteredTask:
 
     def problems(self) -> list[str]:
         """What is wrong with it whatever the registry holds."""
-        # not at the top: `failure` needs nothing of it
+        # not at the top: who only tells of an ending needs nothing of it
         from components.core.formats.triton import name_problem
 
         found = [task_name_problem(self.name), name_problem(self.model_name)]
@@ -100,9 +100,9 @@ class Run:
     started: datetime
     ended: datetime | None = None
     stage: str = ""
-    """Of a failed run: which stage failed."""
+    """Of a failed or skipped run: the stage that ended it."""
     reason: str = ""
-    """Of a failed run: the first lines of the error."""
+    """Of a failed or skipped run: why, in one line."""
     model: str = ""
     version: int = 0
     location: str = ""

@@ -18,8 +18,6 @@ from components.core.training.clip_views import ClipViews
 from components.core.training.views import Window
 from components.train_keras.stage import SMALLEST, STAGE, TrainKerasSettings
 
-pytest.importorskip("tensorflow", reason="tensorflow is not installed")
-
 SIDE = 36
 TINY: dict[str, Any] = {
     "clip_frames": 4,

@@ -15,8 +15,6 @@ from moving_clips import CLASSES, write
 
 from components.core.artifacts.model_bundle import ModelBundle
 
-pytest.importorskip("tensorflow", reason="tensorflow is not installed")
-
 
 class Run:
     """`python -m components.train_keras` in a folder of its own."""

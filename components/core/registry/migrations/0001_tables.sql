@@ -100,6 +100,6 @@ COMMENT ON TABLE trainyard.runs IS 'Runs of pipelines for a task, and what becam
 COMMENT ON COLUMN trainyard.runs.key IS 'Id of the run (TRAINYARD_RUN_ID); trying it again keeps it';
 COMMENT ON COLUMN trainyard.runs.status IS 'skipped: there was nothing to train';
 COMMENT ON COLUMN trainyard.runs.stage IS 'Of a failed or skipped run: the stage that ended it';
-COMMENT ON COLUMN trainyard.runs.reason IS 'Of a failed or skipped run: why, such as the first lines of the error';
+COMMENT ON COLUMN trainyard.runs.reason IS 'Of a failed or skipped run: why, in one line';
 COMMENT ON COLUMN trainyard.runs.location IS 'Of a finished run: the model repository, a path or s3://bucket/prefix';
 COMMENT ON COLUMN trainyard.runs.metrics IS 'Of a finished run: headline figure of the evaluation -> number';
