@@ -1,0 +1,1 @@
+"""What trainers, evaluation and annotation of detectors share: results, sizes, matching."""
