@@ -11,19 +11,15 @@ from typing import Any
 from components.check_changes.stage import STAGE as CHECK
 from components.core.settings import build
 from components.core.stage import Stage
-from components.hpo_sweep.plan import SweepPlan
-from components.hpo_sweep.stage import STAGE as SWEEP
-
-SWEEP_FIXED = ("trainer", "settings", "worker")
-"""Settings of the search that the DAG gives it."""
+from pipelines.projects._sweep_problems import own, search_problems
 
 
 def problems(train: Stage[Any], values: Mapping[str, Any]) -> list[str]:
     """What is wrong with the settings of the stages, each sound for itself, beside one another."""
-    found = [*_size_problems(train, values), *_search_problems(train, values)]
+    found = [*_size_problems(train, values), *search_problems(train, values)]
     found += _frame_problems(values)
     if not values.get("task"):  # which may say these things
-        found += build(CHECK.settings, _own(CHECK, values)).problems()
+        found += build(CHECK.settings, own(CHECK, values)).problems()
         found += _part_problems(values)
     return found
 
@@ -57,21 +53,6 @@ def _frame_problems(values: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _own(stage: Stage[Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: values[name] for name in stage.settings.model_fields}
-
-
-def _search_problems(train: Stage[Any], values: Mapping[str, Any]) -> list[str]:
-    """What the trainer says of the search; without one there is nothing to ask."""
-    fields = [field for field in SWEEP.settings.model_fields if field not in SWEEP_FIXED]
-    own = {field: values[field] for field in fields}
-    if not (own["n_trials"] or own["search_space"]):
-        return []
-    sweep = SWEEP.settings(**own, trainer=train.name, settings=_own(train, values))
-    wrong = SweepPlan.of(sweep)[1]
-    return [text for error in wrong for text in getattr(error, "problems", [str(error)])]
-
-
 def _size_problems(train: Stage[Any], values: Mapping[str, Any]) -> list[str]:
     frame_size, input_size = int(values["frame_size"]), int(values["input_size"])
     stored = frame_size + int(values["crop_margin"])
@@ -80,6 +61,6 @@ def _size_problems(train: Stage[Any], values: Mapping[str, Any]) -> list[str]:
             f"input_size: {input_size} is larger than the frames that will be stored ({stored} "
             f"pixels); use at most {stored}, or a larger frame_size"
         ]
-    training = build(train.settings, _own(train, values))
+    training = build(train.settings, own(train, values))
     found = training.size_problems(input_size or frame_size)
     return [text if input_size else text.replace("input_size:", "frame_size:") for text in found]
