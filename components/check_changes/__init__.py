@@ -1,1 +1,1 @@
-"""Decides whether there is anything to train: have the clips changed since the last model?"""
+"""Decides whether there is anything to train: has the data changed since the last model?"""

@@ -13,7 +13,7 @@ from components.core.images import image
 @dsl.component(base_image=image("data"), install_kfp_package=False)
 @documented(STAGE)
 def check_changes(
-    clips: Input[Dataset],
+    dataset: Input[Dataset],
     decision: Output[Artifact],
     task: Optional[Input[Dataset]] = None,  # noqa: UP045
     only_if_changed: bool = False,

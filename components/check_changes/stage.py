@@ -1,6 +1,6 @@
-"""Decides whether there is anything to train: have the clips changed since the last model?
+"""Decides whether there is anything to train: has the data changed since the last model?
 
-With `only_if_changed` the clips are compared with those that the newest version in the model
+With `only_if_changed` the data set is compared with the one that the newest version in the model
 repository was trained on; where they are the same, the pipeline ends here, and well. What counts
 is the data: files, labels, groups and published parts. Changed settings are no reason to train. A
 model of this name that tells other classes apart is refused here, before anything is trained.
@@ -9,11 +9,12 @@ model of this name that tells other classes apart is refused here, before anythi
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from pydantic import Field
 
 from components.core import files
-from components.core.artifacts.clips import ClipDataset
+from components.core.artifacts import base
 from components.core.errors import InputError, SettingsError, TrainyardError
 from components.core.settings import PLACE, Settings
 from components.core.stage import Job, Stage, recorded_run
@@ -26,8 +27,8 @@ class CheckSettings(Settings):
 
     only_if_changed: bool = Field(
         False,
-        description="Train only where the clips are others than those of the newest published "
-        "version; needs repository and model_name",
+        description="Train only where the data is other than that of the newest published version; "
+        "needs repository and model_name",
     )
     repository: str = Field(
         "",
@@ -59,23 +60,23 @@ def check(settings: CheckSettings) -> list[TrainyardError]:
 
 
 def decide(settings: CheckSettings, job: Job) -> None:
-    """Reads the index of `clips` and the repository; writes `decision`.
+    """Reads the index of `dataset` and the repository; writes `decision`.
 
     Raises:
         SettingsError: the model has no name.
-        InputError: `clips` is no ClipDataset, or the repository's model has other classes.
+        InputError: `dataset` is no data set with classes, or the repository's model has others.
         ServiceError: the repository cannot be read.
     """
     if problems := settings.problems():
         raise SettingsError(problems, "check_changes")
-    clips = ClipDataset.load(job.inputs["clips"])
+    classes = classes_of(job.inputs["dataset"])
     if settings.repository and settings.model_name:
         from components.core.model_repository import ModelRepository
 
         repository = ModelRepository(settings.repository, settings.model_name)
-        if problem := repository.other_classes(clips.classes):
+        if problem := repository.other_classes(classes):
             raise InputError(problem)
-    answer, reason = decision(settings, clips.fingerprint)
+    answer, reason = decision(settings, base.fingerprint(job.inputs["dataset"]))
     job.report.message(reason)
     if answer == NO:
         _tell_registry(reason, job)
@@ -84,8 +85,24 @@ def decide(settings: CheckSettings, job: Job) -> None:
     job.metadata["decision"] = told
 
 
-def decision(settings: CheckSettings, clips: str) -> tuple[str, str]:
-    """Whether to train on the clips with this fingerprint, yes or no, and why."""
+def classes_of(directory: Path) -> list[str]:
+    """The classes of a data set, whatever it is made of: clips or images.
+
+    Raises:
+        InputError: no artifact, or one without classes.
+    """
+    index = base.read_index(directory)
+    classes = index.get("classes")
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise InputError(
+            f"{directory} holds {index.get('schema')!r}, which has no classes; a data set is "
+            "needed, of clips or of images"
+        )
+    return classes
+
+
+def decision(settings: CheckSettings, data: str) -> tuple[str, str]:
+    """Whether to train on the data with this fingerprint, yes or no, and why."""
     from components.core.model_repository import ModelRepository
 
     if not settings.only_if_changed:
@@ -102,13 +119,13 @@ def decision(settings: CheckSettings, clips: str) -> tuple[str, str]:
         return YES, f"training: {where} has no published version yet"
     newest = complete[-1]
     named = f"version {newest.number} of {settings.model_name}"
-    if not newest.clips:
+    if not newest.data:
         return YES, (
-            f"training: {named} does not tell which clips it was trained on (its model card is "
+            f"training: {named} does not tell which data it was trained on (its model card is "
             "missing, damaged or of an earlier release)"
         )
-    if newest.clips != clips:
-        return YES, f"training: the clips are others than those of {named}"
+    if newest.data != data:
+        return YES, f"training: the data is other than that of {named}"
     return NO, f"nothing changed since {named}"
 
 
@@ -124,7 +141,7 @@ STAGE = Stage(
     settings=CheckSettings,
     function=decide,
     inputs={
-        "clips": "the clips that would be trained on (ClipDataset)",
+        "dataset": "the data that would be trained on (ClipDataset or DetectionDataset)",
         "task": "Task whose settings take the place of those given (optional)",
     },
     outputs={"decision": "whether to train, yes or no, and why"},

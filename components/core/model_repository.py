@@ -32,8 +32,8 @@ class Version:
     """Which of GRAPHS it holds; '' for none."""
     bundle: str
     """Fingerprint of the bundle it was published from; '' if not published by us."""
-    clips: str = ""
-    """Fingerprint of the ClipDataset it was trained on; '' where its card does not tell."""
+    data: str = ""
+    """Fingerprint of the clips or images it was trained on; '' where its card does not tell."""
 
 
 def reach(uri: str) -> None:
@@ -163,8 +163,8 @@ class ModelRepository:
 
     def _version(self, number: int, names: set[str]) -> Version:
         card = self._card(number) if CARD in names else {}
-        data = card.get("data")
-        clips = data.get("clips") if isinstance(data, dict) else ""
+        told = card.get("data")
+        data = told if isinstance(told, dict) else {}
         graph = graph_in(names)
         # The card need not be the first file that arrived.
         ours = bool(names & {CARD, f"{self.model}.config"})
@@ -173,7 +173,7 @@ class ModelRepository:
             complete=bool(graph) or not ours,
             graph=graph,
             bundle=str(card.get("fingerprint", "")),
-            clips=str(clips or ""),
+            data=str(data.get("clips") or data.get("images") or ""),
         )
 
     def _card(self, number: int) -> dict[str, Any]:

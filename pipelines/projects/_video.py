@@ -69,7 +69,7 @@ def video_pipeline(
     def draw(step: Steps) -> None:
         wanted = {"task": step(READ).outputs["wanted"]} if recorded else {}
         clips = step(SYNC, **wanted).outputs["clips"]
-        changed = step(CHECK, clips=clips, **wanted).outputs["Output"]
+        changed = step(CHECK, dataset=clips, **wanted).outputs["Output"]
         with dsl.If(changed == YES, name="if-changed"):
             split = step(SPLIT, clips=clips, **wanted).outputs["split"]
             frames = step(EXTRACT, clips=clips).outputs["frames"]

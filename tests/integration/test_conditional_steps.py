@@ -79,13 +79,13 @@ def ended(job: Any) -> bool:
 def pipeline(space: Space, run: str) -> JobPipeline:
     """check_changes, and split_clips if that says yes."""
 
-    def step(stage: Any, settings: Any, output: str) -> list[Any]:
+    def step(stage: Any, settings: Any, given: str, output: str) -> list[Any]:
         name = f"{run}-{stage.name.replace('_', '-')}"
         job = StageJob(
             stage,
             image("data"),
             settings,
-            {"clips": "/data/clips"},
+            {given: "/data/clips"},
             {output: f"/data/{run}/{output}"},
             PLACEMENT,
             "/data/state",
@@ -95,9 +95,9 @@ def pipeline(space: Space, run: str) -> JobPipeline:
         return stage_documents(job)
 
     settings = CheckSettings(only_if_changed=True, repository="/data/models", model_name="fall")
-    check = StepJob("check-changes", step(CHECK, settings, "decision"), ())
+    check = StepJob("check-changes", step(CHECK, settings, "dataset", "decision"), ())
     condition = Condition("check-changes", "Output", "yes")
-    documents = step(SPLIT, SplitSettings(val_size=2, test_size=2), "split")
+    documents = step(SPLIT, SplitSettings(val_size=2, test_size=2), "clips", "split")
     split = StepJob("split-clips", documents, ("check-changes",), (condition,))
     driver = replace(DRIVER_PLACEMENT, secrets=webhook_secret("trainyard-webhook"))
     return JobPipeline(run, space.name, (check, split), image("data"), driver, pipeline="p")
@@ -165,7 +165,7 @@ def test_steps_are_skipped_where_the_answer_is_no(
 def test_steps_run_where_the_answer_is_yes_and_a_failure_is_told(space: Space) -> None:
     space.publish("of other clips")
     said = space.drive(pipeline(space, "second"))
-    assert "the clips are others than those of version 4 of fall" in said
+    assert "the data is other than that of version 4 of fall" in said
     assert "[2/2] split-clips: created Job/second-split-clips" in said
     assert "second: all 2 steps are done" in said
     assert (space.folder / "second" / "split" / "index.json").is_file()

@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 from clip_bundles import CLASSES, write_bundle, write_clips, write_split
+from labelled_images import picture, rectangle
 
 from components.check_changes.stage import NO, STAGE, YES, CheckSettings
 from components.core.artifacts.clips import Clip, ClipDataset
-from components.core.errors import ProblemsError, SettingsError
+from components.core.artifacts.detections import DetectionDataset
+from components.core.artifacts.split import Split
+from components.core.errors import InputError, ProblemsError, SettingsError
+from components.core.formats.shapes import AnnotatedImage
 from components.core.registry import RegisteredTask, Registry
 from components.evaluate_clips.stage import STAGE as EVALUATE
 from components.evaluate_clips.stage import EvaluateSettings
@@ -61,7 +65,7 @@ def decided(clips: Path, tmp_path: Path, repository: str, **settings: Any) -> tu
     values = {"only_if_changed": True, "repository": repository, "model_name": "fall"} | settings
     told = STAGE.execute(
         CheckSettings(**values),
-        {"clips": clips},
+        {"dataset": clips},
         {"decision": out},
         tmp_path / "state",
     )["decision"]
@@ -83,14 +87,14 @@ def check_against(case: Path, tmp_path: Path, repository: str) -> None:
     answer, reason = decided(other_clips(tmp_path), tmp_path, repository)
     assert (answer, reason) == (
         YES,
-        "training: the clips are others than those of version 1 of fall",
+        "training: the data is other than that of version 1 of fall",
     )
     assert decided(clips, tmp_path, repository, model_name="walk")[0] == YES
     assert decided(clips, tmp_path, repository, only_if_changed=False)[0] == YES
     publish(case, tmp_path, repository, "b")  # of frames that nobody can trace to clips
     answer, reason = decided(clips, tmp_path, repository)
     assert answer == YES
-    assert "version 2 of fall does not tell which clips" in reason
+    assert "version 2 of fall does not tell which data" in reason
 
 
 def test_a_repository_in_a_folder(case: Path, tmp_path: Path) -> None:
@@ -133,6 +137,39 @@ def test_labels_recordings_and_parts_are_data_too(
     write_dataset(tmp_path / "relabelled", **fields)
     answer, _ = decided(tmp_path / "relabelled", tmp_path, str(tmp_path / "repository"))
     assert answer == YES
+
+
+def images(tmp_path: Path, name: str, right: float = 20.0) -> DetectionDataset:
+    path = picture(tmp_path / "pictures" / "a.png")
+    shapes = [rectangle("weed", 1, 2, right, 30)]
+    image = AnnotatedImage("a.png", 100, 80, shapes, path)
+    return DetectionDataset.write(tmp_path / name, [image], ["crop", "weed"])
+
+
+def test_annotated_images_are_data_as_clips_are(tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    dataset = images(tmp_path, "images")
+    version = repository / "fall" / "3"
+    version.mkdir(parents=True)
+    (version / "model.onnx").write_bytes(b"graph")
+    card = {"data": {"images": dataset.fingerprint, "dataset": "other"}}
+    (version / "model_card.json").write_text(json.dumps(card))
+    answer = decided(tmp_path / "images", tmp_path, str(repository))
+    assert answer == (NO, "nothing changed since version 3 of fall")
+    images(tmp_path, "corrected", right=21.0)
+    answer = decided(tmp_path / "corrected", tmp_path, str(repository))
+    assert answer == (YES, "training: the data is other than that of version 3 of fall")
+    (repository / "fall" / "labels.txt").write_text("weed\ncrop")
+    with pytest.raises(InputError, match="this model would tell crop, weed, so clients"):
+        decided(tmp_path / "corrected", tmp_path, str(repository))
+
+
+def test_what_has_no_classes_is_no_data(tmp_path: Path) -> None:
+    split = Split.create("p", {}, {})
+    (tmp_path / "split").mkdir()
+    split.save(tmp_path / "split")
+    with pytest.raises(InputError, match="holds 'trainyard/split', which has no classes"):
+        decided(tmp_path / "split", tmp_path, "")
 
 
 def test_a_run_that_is_resumed_decides_as_before(

@@ -99,9 +99,9 @@ def test_groups_in_groups_are_read_too() -> None:
     def nested(source: str, size: float = 2.0, repository: str = "") -> None:
         with dsl.ExitHandler(notification("nested", "hook")):
             clips = dataset_sync(source=source).outputs["clips"]
-            first = check_changes(clips=clips, repository=repository)
+            first = check_changes(dataset=clips, repository=repository)
             with dsl.If(first.outputs["Output"] == "yes"):
-                second = check_changes(clips=clips, model_name="two")
+                second = check_changes(dataset=clips, model_name="two")
                 with dsl.If(second.outputs["Output"] == "no"):
                     split_clips(clips=clips, test_size=size, val_size=3.0)
 
