@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 _BUILDERS = {
+    "faster_rcnn": "components.core.models.detectors:faster_rcnn",
+    "fcos": "components.core.models.detectors:fcos",
     "i3d": "components.core.models.i3d:I3D",
     "resized_i3d": "components.core.models.resized_i3d:resized_i3d",
     "resizer_2d": "components.core.models.resizer:ResizerMainNetworkV4_2D",
     "resizer_3d": "components.core.models.resizer:ResizerMainNetworkV4_3D",
+    "retinanet": "components.core.models.detectors:retinanet",
     "spatial_transformer": "components.core.models.spatial_transformer:SpatialTransformer",
     "transformer_resizer": "components.core.models.transformer_resizer:TransformerWithResizer",
     "transformer_resizer_3d": "components.core.models.transformer_resizer:TransformerWithResizer3D",
