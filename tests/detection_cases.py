@@ -8,11 +8,11 @@ from components.core.metrics.detection import Truth
 SIDE = 400
 
 
-def random_case(seed, images, classes, objects=6, found=20, crowds=False, absent=()):
+def random_case(seed, images, classes, objects=6, found=20, crowds=False, absent=(), digits=3):
     """(truths, detections) of some images: near ones, wrong classes, others anywhere, negatives.
 
     Every fifth image is a negative, every seventh has no detection; no object is of a class in
-    `absent`.
+    `absent`. Scores of few digits are often the same.
     """
     rng = np.random.default_rng(seed)
     kinds = [number for number in range(classes) if number not in absent]
@@ -23,7 +23,9 @@ def random_case(seed, images, classes, objects=6, found=20, crowds=False, absent
         labels = rng.choice(kinds, count)
         many = rng.random(count) < 0.2 if crowds else np.zeros(count, bool)
         truths.append(Truth.of(boxes, labels, many))
-        detections.append(_found(rng, boxes, labels, 0 if image % 7 == 6 else found, classes))
+        detections.append(
+            _found(rng, boxes, labels, 0 if image % 7 == 6 else found, classes, digits)
+        )
     return truths, detections
 
 
@@ -33,7 +35,7 @@ def _boxes(rng, count):
     return np.concatenate([corner, corner + np.exp(rng.uniform(2, 5.3, (count, 2)))], axis=1)
 
 
-def _found(rng, boxes, labels, count, classes):
+def _found(rng, boxes, labels, count, classes, digits):
     if len(boxes):
         picks = rng.integers(0, len(boxes), count)
         size = np.tile(boxes[picks, 2:] - boxes[picks, :2], 2)
@@ -44,6 +46,6 @@ def _found(rng, boxes, labels, count, classes):
         near[anywhere] = _boxes(rng, int(anywhere.sum()))
     else:
         near, kinds = _boxes(rng, count // 4), rng.integers(0, classes, count // 4)
-    scores = np.round(rng.random(len(near)), 3).astype(np.float32)
+    scores = np.round(rng.random(len(near)), digits).astype(np.float32)
     order = np.argsort(-scores, kind="stable")
     return Detections(near[order].astype(np.float32), scores[order], kinds[order].astype(np.int64))

@@ -93,6 +93,8 @@ class Figures:
     classes: list[ClassFigures]
     precision: Floats
     """(C, 101) at an overlap of .5 over RECALLS, NaN where a class is not annotated."""
+    scores: Floats
+    """(C, 101) the score at which each of these recalls is reached; 0 where it is not."""
     undefined: dict[str, list[str]]
     """Figure → the classes that are left out of it because nothing of them is annotated."""
 
@@ -111,11 +113,12 @@ def coco_figures(
         ValueError: another number of images, or a class that is not in the list.
     """
     check(truth, predictions, len(classes))
-    precision, recall = _evaluated(truth, predictions, classes)
+    precision, recall, scores = _evaluated(truth, predictions, classes)
     return Figures(
         values=_values(precision, recall),
         classes=_per_class(truth, predictions, classes, precision, recall),
         precision=precision[_AT_50, :, :, _ALL, -1].T,
+        scores=scores[_AT_50, :, :, _ALL, -1].T,
         undefined=_undefined(precision, classes),
     )
 
@@ -136,7 +139,8 @@ def mean_average_precision(
         ValueError: see there.
     """
     check(truth, predictions, len(classes))
-    values = _values(*_evaluated(truth, predictions, classes))
+    precision, recall, _ = _evaluated(truth, predictions, classes)
+    values = _values(precision, recall)
     return {f"val_{name}": value for name, value in values.items() if value is not None}
 
 
@@ -160,8 +164,8 @@ def check(truth: Sequence[Truth], predictions: Sequence[Detections], classes: in
 
 def _evaluated(
     truth: Sequence[Truth], predictions: Sequence[Detections], classes: Sequence[str]
-) -> tuple[Floats, Floats]:
-    """Precision (T, R, C, A, M) and recall (T, C, A, M), NaN where there is nothing to find."""
+) -> tuple[Floats, Floats, Floats]:
+    """Precision (T, R, C, A, M), recall (T, C, A, M) and scores, NaN where nothing is to find."""
     from faster_coco_eval import COCO, COCOeval_faster
 
     images = [{"id": number} for number in range(1, len(truth) + 1)]
@@ -169,7 +173,8 @@ def _evaluated(
     shape = (len(IOUS), len(classes), len(SIZES) + 1, len(MOST))
     if not images:
         empty = np.full(shape, np.nan)
-        return np.repeat(empty[:, None], len(RECALLS), axis=1), empty
+        curves = np.repeat(empty[:, None], len(RECALLS), axis=1)
+        return curves, empty, curves
     rest = {"images": images, "categories": categories}
     evaluation = COCOeval_faster(
         COCO({**rest, "annotations": _annotations(truth)}),
@@ -182,9 +187,9 @@ def _evaluated(
     evaluation.params.maxDets = list(MOST)
     evaluation.evaluate()
     evaluation.accumulate()
-    precision = np.asarray(evaluation.eval["precision"], dtype=np.float64)
-    recall = np.asarray(evaluation.eval["recall"], dtype=np.float64)
-    return np.where(precision < 0, np.nan, precision), np.where(recall < 0, np.nan, recall)
+    tables = [np.asarray(evaluation.eval[name]) for name in ("precision", "recall", "scores")]
+    precision, recall, scores = (np.where(table < 0, np.nan, table) for table in tables)
+    return precision, recall, scores
 
 
 def _annotations(truth: Sequence[Truth]) -> list[dict[str, Any]]:

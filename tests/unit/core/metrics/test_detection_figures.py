@@ -91,6 +91,8 @@ def test_figures_are_those_of_pycocotools(seed):
             mean = None if (values < 0).all() else pytest.approx(values.mean(), abs=1e-9)
             assert getattr(row, name) == mean, (row.name, name)
         assert np.abs(ours.precision[number] - own[0, :, 0, -1]).max() < 1e-9
+        scores = theirs.eval["scores"][0, :, number, 0, -1]
+        assert np.abs(ours.scores[number] - scores).max() < 1e-6
     assert len(RECALLS) == 101
     assert np.allclose(IOUS, theirs.params.iouThrs)
 
