@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from components.core.artifacts.clips import Clip
+from components.core.splitting.connected import connected
 from components.core.wording import counted
 
 SHOWN = 5
@@ -16,15 +17,7 @@ def grouped(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
 
     A clip without either stands alone; groups that share a content are one.
     """
-    first: dict[str, str] = {}
-    listed = sorted(clips, key=lambda clip: clip.id)
-    for clip in listed:
-        roots = [_root(first, key) for key in _keys(clip)]
-        first[roots[-1]] = roots[0]
-    groups: dict[str, list[Clip]] = {}
-    for clip in listed:
-        groups.setdefault(_root(first, _keys(clip)[0]), []).append(clip)
-    return groups
+    return connected(sorted(clips, key=lambda clip: clip.id), _keys)
 
 
 def once(clips: Iterable[Clip]) -> tuple[list[Clip], list[str]]:
@@ -66,14 +59,6 @@ def _keys(clip: Clip) -> list[str]:
     """What a clip shares with those that it has to stay with."""
     named = f"group {clip.group}" if clip.group else f"clip {clip.id}"
     return [named, *([f"content {clip.checksum}"] if clip.checksum else [])]
-
-
-def _root(first: dict[str, str], key: str) -> str:
-    """The key that stands for all that belong together; a new one stands for itself."""
-    while (above := first.setdefault(key, key)) != key:
-        first[key] = first[above]  # shortens the way for the next
-        key = above
-    return key
 
 
 def _labels(clip: Clip) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from components.split_clips.assignment import Counts, assign
-from components.split_clips.sizes import UNUSED, Sizes, sizes
+from components.core.splitting.assignment import Counts, assign
+from components.core.splitting.sizes import UNUSED, Sizes, sizes
 
 if TYPE_CHECKING:
     from components.split_clips.folders import Folders

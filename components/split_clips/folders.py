@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from components.core.artifacts.clips import Clip
-from components.split_clips.sizes import UNUSED, Sizes, shared
+from components.core.splitting.sizes import UNUSED, Sizes, shared
 
 if TYPE_CHECKING:
-    from components.split_clips.assignment import Counts
+    from components.core.splitting.assignment import Counts
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from components.core.stage import Job, Stage
 from components.core.wording import counted
 
 if TYPE_CHECKING:
-    from components.split_clips.assignment import Counts
-    from components.split_clips.sizes import Sizes
+    from components.core.splitting.assignment import Counts
+    from components.core.splitting.sizes import Sizes
 
 SHOWN = 10
 """Groups or clips that a message lists."""
@@ -100,9 +100,10 @@ def split_clips(settings: SplitSettings, job: Job) -> None:
             says what it would need.
         SettingsError: folds of a data set that names its own test part.
     """
-    from components.split_clips import content, division, missing, table
+    from components.core.splitting import missing
+    from components.core.splitting.sizes import UNUSED
+    from components.split_clips import content, division, table
     from components.split_clips.folders import Folders
-    from components.split_clips.sizes import UNUSED
 
     dataset = ClipDataset.load(job.inputs["clips"])
     clips = list(dataset.usable())
@@ -127,11 +128,14 @@ def split_clips(settings: SplitSettings, job: Job) -> None:
     if published:
         _tell_published(clips, assigned, job)
     rows = table.by_class(clips, assigned, dataset.classes)
-    problems = missing.problems(settings, rows, counts, bool(published))
+    asked = [part for part in PARTS if _asks_for(settings, part)]
+    assignable = [part for part in asked if not (published and part == "test")]
+    kept = ["test"] if published else []
+    problems = missing.problems(rows, counts, assignable, kept, folds=settings.folds)
     if problems and not settings.allow_missing:
         raise InputError(missing.refusal(problems))
     sizes = {**dict.fromkeys(PARTS, 0), **Counter(assigned.values())}
-    if empty := missing.empty(settings, sizes):
+    if empty := [part for part in asked if not sizes[part]]:
         raise InputError(
             f"cannot split: no clip is left for {' and '.join(empty)}; the clips to divide are "
             f"{len(rest)} in {len(groups)} groups, which stay whole: add groups, or ask for fewer "
@@ -148,6 +152,12 @@ def split_clips(settings: SplitSettings, job: Job) -> None:
     job.metadata["split"] = {part: sizes[part] for part in PARTS}
 
 
+def _asks_for(settings: SplitSettings, part: str) -> bool:
+    """Whether a part is to hold anything."""
+    sizes = {"val": settings.val_size, "test": settings.test_size or settings.folds}
+    return part == "train" or bool(sizes[part])
+
+
 def _once(clips: list[Clip], job: Job) -> list[Clip]:
     """The clips without copies of one file within a class."""
     from components.split_clips import content
@@ -161,7 +171,7 @@ def _once(clips: list[Clip], job: Job) -> list[Clip]:
 
 def _tell_short(sizes: Sizes, settings: SplitSettings, classes: list[str], job: Job) -> None:
     """Refuses classes with fewer clips than are asked for, or warns where that is allowed."""
-    from components.split_clips.sizes import shortage
+    from components.core.splitting.sizes import shortage
 
     if not sizes.short:
         return

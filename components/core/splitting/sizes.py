@@ -10,7 +10,7 @@ import numpy as np
 from components.core.artifacts.split import PARTS
 
 if TYPE_CHECKING:
-    from components.split_clips.assignment import Counts
+    from components.core.splitting.assignment import Counts
 
 UNUSED = "unused"
 """The part of clips that no part asks for."""

@@ -25,6 +25,7 @@ def assign(
     seed: Sequence[int],
     importance: Sequence[float] = (),
     strata: tuple[Counts, Counts] | None = None,
+    polish: bool = False,
 ) -> NDArray[np.int64]:
     """Puts every group into one bin so that each bin comes close to its target in every class.
 
@@ -46,6 +47,7 @@ def assign(
         importance: (bins,) of having every class; 0 where it does not matter. Empty makes every
             missing pair equally bad, and worse than any deviation.
         strata: (groups, strata) items and (bins, strata) targets.
+        polish: at last move single groups of the best pass as long as that helps.
 
     Returns:
         (groups,) bin number of each group.
@@ -57,7 +59,7 @@ def assign(
         targets = np.hstack([targets, strata[1]])
     aim = _Aim(targets, weights, classes)
     cost = aim.weighed if importance else aim.strict
-    best: tuple[tuple[float, ...], NDArray[np.int64]] | None = None
+    best: tuple[tuple[float, ...], NDArray[np.int64], NDArray[np.int64]] | None = None
     for restart in range(RESTARTS):
         order = _order(group_counts[:, :classes], np.random.default_rng([*seed, restart]))
         bins = _greedy(group_counts, aim, order)
@@ -65,9 +67,10 @@ def assign(
             bins = _improved(group_counts, bins, order, len(targets), cost)
         found = cost(totals(group_counts, bins, len(targets)))
         if best is None or found < best[0]:
-            best = found, bins
+            best = found, bins, order
     assert best is not None
-    return best[1]
+    _, bins, order = best
+    return _improved(group_counts, bins, order, len(targets), cost) if polish else bins
 
 
 def totals(group_counts: Counts, bins: NDArray[np.int64], count: int) -> Counts:
