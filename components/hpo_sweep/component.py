@@ -18,6 +18,7 @@ def hpo_sweep(
     study: Output[Dataset],
     trainer: str = "train_video",
     settings: str = "",
+    trial_settings: str = "",
     search_space: dict[str, Any] = {},  # noqa: B006
     n_trials: int = 0,
     sweep_minutes: float = 0.0,

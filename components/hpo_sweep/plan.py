@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +37,8 @@ class SweepPlan:
     """Searched settings of the trials that come first."""
     monitor: str
     direction: Direction
+    other: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the trainer that trials have other than `base`."""
 
     @classmethod
     def of(cls, settings: SweepSettings) -> tuple[SweepPlan | None, list[TrainyardError]]:
@@ -47,7 +49,8 @@ class SweepPlan:
         except TrainyardError as error:
             return None, [error]
         try:
-            base = _given(settings.settings, told.settings)
+            base = _given("settings", settings.settings, told.settings)
+            other = _given("trial_settings", settings.trial_settings, told.settings, ";")
         except SettingsError as error:
             return None, [error]
         dimensions, problems = parse(restore_integers(settings.search_space), told.settings)
@@ -57,7 +60,8 @@ class SweepPlan:
             for t in settings.initial_trials
         ]
         problems += _initial_problems(initial, dimensions) if not problems else []
-        asked = _candidates(base, dimensions, initial, _short(settings, told))
+        problems += _other_problems(settings, other, told, by_name)
+        asked = _candidates(base, dimensions, initial, other, _short(settings, told))
         answers = trainer.describe([candidate for _, candidate in asked])
         problems += _trainer_problems([where for where, _ in asked], answers.problems)
         base = answers.values[0]
@@ -80,13 +84,15 @@ class SweepPlan:
             initial,
             monitor,
             _direction(settings, monitor),
+            other,
         )
         return made, []
 
     @property
     def epochs(self) -> int:
         """Of one trial; 0 where the trainer has none."""
-        own = self.base.get("epochs") or self.told.default("epochs") or 0
+        given = {**self.base, **self.other}
+        own = given.get("epochs") or self.told.default("epochs") or 0
         return self.settings.sweep_epochs or int(own)
 
     @property
@@ -94,6 +100,8 @@ class SweepPlan:
         """What the study searches, and how; not how long, nor who works on it."""
         runtime = {name for name, field in self.told.settings.items() if field.get("runtime")}
         free = {"n_trials", "sweep_minutes", "worker", "study_name", "heartbeat_seconds"}
+        if not self.other:  # a study from before there was such a setting is the same
+            free |= {"trial_settings"}
         own = self.settings.model_dump(mode="json", exclude=free)
         base = {name: value for name, value in self.base.items() if name not in runtime}
         space = {d.name: d.describe() for d in self.dimensions}
@@ -105,7 +113,7 @@ class SweepPlan:
 
     def training(self, searched: Mapping[str, Any], repeat: int) -> dict[str, Any]:
         """Settings of one training of a trial."""
-        made = {**self.base, **searched}
+        made = {**self.base, **self.other, **searched}
         if self.settings.sweep_epochs:
             made["epochs"] = self.settings.sweep_epochs
         if "seed" in self.told.settings:
@@ -137,8 +145,16 @@ def _initial_problems(
     return found
 
 
-def _given(text: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+def _given(
+    name: str, text: str, fields: Mapping[str, Any], separator: str = "\n"
+) -> dict[str, Any]:
     """Settings of a trainer from a JSON mapping or lines of `name=value`.
+
+    Args:
+        name: of the setting that holds them.
+        text: the mapping or the lines.
+        fields: the trainer's settings as JSON schema.
+        separator: ends a line too.
 
     Raises:
         SettingsError: it is neither.
@@ -147,23 +163,49 @@ def _given(text: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         try:
             found = json.loads(text)
         except json.JSONDecodeError as error:
-            raise SettingsError([f"settings: no JSON mapping ({error})"], "the sweep") from None
+            problem = f"{name}: no JSON mapping ({error})"
+            raise SettingsError([problem], "the sweep") from None
         return dict(found)
-    texts = [name for name, field in fields.items() if field.get("type") == "string"]
-    return parse_assignments([line for line in text.splitlines() if line.strip()], texts)
+    texts = [key for key, schema in fields.items() if schema.get("type") == "string"]
+    lines = (line.strip() for line in text.replace(separator, "\n").splitlines())
+    return parse_assignments([line for line in lines if line], texts)
+
+
+def _other_problems(
+    settings: SweepSettings,
+    other: Mapping[str, Any],
+    told: Description,
+    searched: Mapping[str, Dimension],
+) -> list[str]:
+    """What is wrong with the settings of trials, beside what the trainer says of them."""
+    found = []
+    for name in other:
+        where = f"trial_settings.{name}"
+        if name not in told.settings:
+            hint = closest(name, told.settings)
+            found.append(f"{where}: the trainer has no such setting{hint}")
+        elif name in ("seed", "monitor"):
+            found.append(f"{where}: it is what trials are compared by; leave it out")
+        elif name in searched:
+            found.append(f"{where}: it is searched as well; choose one of them")
+        elif name == "epochs" and settings.sweep_epochs:
+            found.append(f"{where}: sweep_epochs says it already; choose one of them")
+    return found
 
 
 def _candidates(
     base: dict[str, Any],
     dimensions: Sequence[Dimension],
     initial: Sequence[Mapping[str, Any]],
+    other: Mapping[str, Any],
     short: Mapping[str, Any],
 ) -> list[tuple[str, dict[str, Any]]]:
     """What the trainer has to accept: the settings, the ends of each range, and first trials."""
     ends = [(d.name, end) for d in dimensions for end in d.ends()]
-    tried = {**base, **short}
+    tried = {**base, **other, **short}
     return [
         ("settings", base),
+        *([("trial_settings", {**base, **other})] if other else []),
         *((f"sweep_{name}", tried) for name in short),
         *((f"search_space.{name}", {**tried, name: end}) for name, end in ends),
         *((f"initial_trials[{n}]", {**tried, **trial}) for n, trial in enumerate(initial)),
@@ -181,7 +223,11 @@ def _trainer_problems(places: Sequence[str], told: Sequence[Sequence[str]]) -> l
     general: set[str] = set()
     for where, problems in zip(places, told, strict=True):
         found += [f"{where}: {problem}" for problem in problems if problem not in general]
-        if where in ("settings", "sweep_epochs"):  # what is wrong with all is told once
+        if where in (
+            "settings",
+            "trial_settings",
+            "sweep_epochs",
+        ):  # what is wrong with all is told once
             general |= {*problems}
     return found
 

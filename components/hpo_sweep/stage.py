@@ -27,6 +27,11 @@ class SweepSettings(Settings):
         "",
         description="Settings of the trainer to start from: a mapping, or lines of name=value",
     )
+    trial_settings: str = Field(
+        "",
+        description="Settings that trials have other than the final training, such as variants="
+        "resnet18: a mapping, or name=value with lines or semicolons between them",
+    )
     search_space: dict[str, Any] = Field(
         {},
         description="What is searched: {learning_rate: {low: 1e-4, high: 1e-1, log: true}, "
@@ -84,7 +89,7 @@ class SweepSettings(Settings):
         json_schema_extra=RUNTIME,
     )
 
-    @field_validator("settings", mode="before")
+    @field_validator("settings", "trial_settings", mode="before")
     @classmethod
     def _text(cls, value: Any) -> Any:
         return json.dumps(value) if isinstance(value, Mapping) else value
