@@ -19,10 +19,10 @@ _ORIENTATION = 0x0112
 class ImageFiles:
     """The images below a folder."""
 
-    def __init__(self, folder: Path) -> None:
-        """Lists the folder, hidden files and folders left out."""
+    def __init__(self, folder: Path, names: Iterable[str] | None = None) -> None:
+        """Lists the folder, hidden files and folders left out; or takes `names` for its content."""
         self.folder = folder
-        self.names = sorted(_walk(folder))
+        self.names = sorted(_walk(folder) if names is None else names)
         self._used: set[str] = set()
         self._known = set(self.names)
         self._by_file: dict[str, list[str]] = {}

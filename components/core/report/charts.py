@@ -138,7 +138,12 @@ def bar_chart(names: Sequence[str], values: Sequence[float | None], label: str) 
 
 
 def heat_map(
-    counts: Sequence[Sequence[int]], names: Sequence[str], row_title: str, column_title: str
+    counts: Sequence[Sequence[int]],
+    names: Sequence[str],
+    row_title: str,
+    column_title: str,
+    relation: str = "taken for",
+    totals: Sequence[int] = (),
 ) -> str:
     """A square table of counts, shaded by each cell's share of its row.
 
@@ -147,6 +152,8 @@ def heat_map(
         names: of the rows and of the columns.
         row_title: what the rows are.
         column_title: what the columns are.
+        relation: what a row is to a column, for the text at a cell.
+        totals: what the shares of each row are of; by default its sum.
     """
     size = len(names)
     numbered = size <= NUMBERED_CLASSES
@@ -162,14 +169,14 @@ def heat_map(
         f'<rect class="frame" x="{left}" y="{top}" width="{size * cell}" height="{size * cell}"/>',
     ]
     for row, (name, line) in enumerate(zip(names, counts, strict=True)):
-        y, total = top + row * cell, sum(line)
+        y, total = top + row * cell, totals[row] if totals else sum(line)
         if cell >= 10:
             parts.append(shapes.text(left - 8, y + cell / 2 + 4, name, "end", "name"))
             parts.append(_column_name(left + (row + 0.5) * cell, top - 8, name, slanted))
         for column, count in enumerate(line):
             if count or numbered:
                 share = count / total if total else 0.0
-                title = f"{name} taken for {names[column]}: {count} of {total}"
+                title = f"{name} {relation} {names[column]}: {count} of {total}"
                 parts += _cell(left + column * cell, y, cell, count, share, title, numbered)
     return shapes.drawing(width, height, parts, f"{row_title} by {column_title}", fixed=True)
 

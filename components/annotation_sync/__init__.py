@@ -1,0 +1,1 @@
+"""Brings annotated images from files, CVAT or the annotation database into one data set."""

@@ -1,0 +1,170 @@
+"""Which annotation format files are in, told from their content."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+from components.core.errors import InputError
+from components.core.formats import kitti_labels
+from components.core.formats.yolo_config import read_config
+
+LOOKED_AT = 20
+"""Files of each extension that are looked into."""
+
+SIGNS = {
+    "coco": "COCO (*.json with lists images, annotations and categories)",
+    "voc": "Pascal VOC (*.xml whose root is <annotation>)",
+    "yolo": "YOLO (data.yaml, classes.txt or obj.names, and labels *.txt)",
+    "kitti": "KITTI (label_2/*.txt or labels/*.txt with 15 or 16 columns)",
+    "vott": "VoTT (*.json with assets or frames, *.vott)",
+    "cvat": "CVAT (*.xml whose root is <annotations>)",
+}
+"""Format → how it is recognised, for people."""
+
+YOLO_COLUMNS = 5
+KITTI_COLUMNS = (kitti_labels.COLUMNS, kitti_labels.COLUMNS + 1)
+
+
+def recognised(source: Path) -> str:
+    """The format of an annotation file, or of the files in a folder.
+
+    Raises:
+        InputError: nothing is there, no known format, or several.
+    """
+    if not source.exists():
+        raise InputError(f"annotations: {source} does not exist")
+    found = {name: next(look(source), None) for name, look in _LOOKS.items()}
+    signs = {name: path for name, path in found.items() if path is not None}
+    if len(signs) == 1:
+        return next(iter(signs))
+    if signs:
+        examples = "; ".join(f"{name}, such as {path}" for name, path in signs.items())
+        raise InputError(
+            f"annotations: {source} holds annotations of several formats: {examples}. Set format "
+            "to the one that is to be read"
+        )
+    there = ", ".join(f"{count} *{kind}" for kind, count in _kinds(source).most_common(5))
+    raise InputError(
+        f"annotations: {source} holds no annotations of a known format. Looked for: "
+        f"{'; '.join(SIGNS.values())}. There are: {there or 'no files'}. Name the folder that "
+        "holds them, or set format"
+    )
+
+
+def _coco(source: Path) -> Iterator[Path]:
+    keys = ("images", "annotations", "categories")
+    for path, content in _documents(source):
+        if isinstance(content, dict) and all(isinstance(content.get(k), list) for k in keys):
+            yield path
+
+
+def _vott(source: Path) -> Iterator[Path]:
+    yield from _files(source, ".vott")
+    for path, content in _documents(source):
+        if isinstance(content, dict) and {"assets", "asset", "frames"} & set(content):
+            yield path
+
+
+def _voc(source: Path) -> Iterator[Path]:
+    return _with_root(source, "annotation")
+
+
+def _cvat(source: Path) -> Iterator[Path]:
+    return _with_root(source, "annotations")
+
+
+def _yolo(source: Path) -> Iterator[Path]:
+    if source.suffix.lower() in (".yaml", ".yml"):
+        yield source
+        return
+    if source.is_file():
+        return
+    try:
+        config = read_config(source)
+    except InputError:
+        return
+    if config.file.suffix.lower() in (".yaml", ".yml"):
+        yield config.file
+        return
+    for path in _files(source, ".txt"):
+        if path not in config.others and _numbers(path) >= YOLO_COLUMNS:
+            yield path
+
+
+def _kitti(source: Path) -> Iterator[Path]:
+    if source.is_file():
+        return
+    for path in kitti_labels.label_files(source)[:LOOKED_AT]:
+        columns = _first_line(path)
+        if len(columns) in KITTI_COLUMNS and not _is_number(columns[0]):
+            yield path
+
+
+_LOOKS: dict[str, Callable[[Path], Iterator[Path]]] = {
+    "coco": _coco,
+    "voc": _voc,
+    "yolo": _yolo,
+    "kitti": _kitti,
+    "vott": _vott,
+    "cvat": _cvat,
+}
+"""Format → what yields files that are in it."""
+
+
+def _files(source: Path, extension: str) -> Sequence[Path]:
+    """A file itself; of a folder the largest file of this extension and the first ones."""
+    if source.is_file():
+        return [source] if source.suffix.lower() == extension else []
+    paths = sorted(path for path in source.rglob(f"*{extension}") if path.is_file())
+    largest = max(paths, key=lambda path: path.stat().st_size, default=None)
+    return [*([largest] if largest else []), *paths[:LOOKED_AT]]
+
+
+def _documents(source: Path) -> Iterator[tuple[Path, object]]:
+    for path in _files(source, ".json"):
+        try:
+            yield path, json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            continue
+
+
+def _with_root(source: Path, tag: str) -> Iterator[Path]:
+    for path in _files(source, ".xml"):
+        try:
+            with open(path, "rb") as file:
+                _, root = next(ElementTree.iterparse(file, events=("start",)))
+        except (OSError, ElementTree.ParseError, StopIteration):
+            continue
+        if root.tag == tag:
+            yield path
+
+
+def _numbers(path: Path) -> int:
+    """Columns of a label file whose first line is all numbers; else 0."""
+    columns = _first_line(path)
+    return len(columns) if all(map(_is_number, columns)) else 0
+
+
+def _first_line(path: Path) -> list[str]:
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return next((line.split() for line in file if line.strip()), [])
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _kinds(source: Path) -> Counter[str]:
+    paths = [source] if source.is_file() else source.rglob("*")
+    return Counter(path.suffix.lower() or " without extension" for path in paths if path.is_file())
