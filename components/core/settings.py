@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import json
+import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -97,13 +100,16 @@ def problems(cls: type[Settings], values: Mapping[str, Any]) -> list[str]:
 def read_file(path: Path | str) -> dict[str, Any]:
     """Reads a YAML or JSON mapping of parameters, or the `<model>.config` of a served clip model.
 
+    The settings of the OBDB weed trainer (JSON) become parameters of `weed_detection`; which of
+    them have no effect is told on standard error.
+
     Raises:
         SettingsError: the file is absent, is not YAML, or does not hold a mapping.
     """
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
-        content = _of_model(text) if path.suffix == ".config" else yaml.safe_load(text)
+        content = _of_model(text) if path.suffix == ".config" else _parsed(text, path)
     except OSError as error:
         raise SettingsError([f"cannot read it: {error.strerror}"], str(path)) from None
     except RecursionError:
@@ -116,7 +122,30 @@ def read_file(path: Path | str) -> dict[str, Any]:
         raise SettingsError(
             ["expected a mapping of `name: value` lines at the top level"], str(path)
         )
-    return content
+    return _of_weed_trainer(content, path) if isinstance(content.get("variants"), list) else content
+
+
+def _parsed(text: str, path: Path) -> Any:
+    """YAML; JSON may be indented with tabs, which YAML may not."""
+    if path.suffix == ".json":
+        with suppress(ValueError):
+            return json.loads(text)
+    return yaml.safe_load(text)
+
+
+def _of_weed_trainer(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The parameters that a weed trainer's settings stand for; other content as it is."""
+    from components.core.formats import weed_settings
+
+    if not weed_settings.is_weed_settings(content):
+        return content
+    try:
+        found, notes = weed_settings.parameters(content, path.parent)
+    except ValueError as error:
+        raise SettingsError(str(error).splitlines(), str(path)) from None
+    for note in notes:
+        print(f"{path}: {note}", file=sys.stderr)
+    return found
 
 
 def _kind(path: Path) -> str:
