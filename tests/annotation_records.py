@@ -83,3 +83,29 @@ def task(number: str = "7", name: str = "pets", **more: Any) -> AnnotationTask:
         "updated": "2022-06-10T12:30:00.000000Z", "status": "completed",
     }  # fmt: skip
     return AnnotationTask(number, name, **{**given, **more})
+
+
+def obdb(frame: int, name: str, label: int, **more: Any) -> dict:
+    """An annotation as OBDB's tools write it."""
+    common: dict[str, Any] = {"type": "annotation", "task_name": "old one", "occluded": False}
+    common |= {"points": [1.0, 2.0, 30.0, 40.0], "source": "manual"}
+    size = {"img_path": f"/weed/{frame}.png", "img_height": 80, "img_width": 100}
+    kind = {"shape_types": "rectangle"}
+    return {
+        **common,
+        **size,
+        **kind,
+        "frame": frame,
+        "label_id": label,
+        "object_class": name,
+    } | more
+
+
+META = {
+    "task_name": "old one",
+    "frames": [{"name": f"/weed/{n}.png", "width": 100, "height": 80} for n in range(3)],
+}
+HEAD = {
+    "type": "task_data", "name": "old one", "labels": [*LABELS],
+    "created_date": "2022-05-01", "updated_date": "2022-05-02",
+}  # fmt: skip

@@ -3,11 +3,13 @@
 # ${TRAINYARD_SERVERS:-$HOME/.cache/trainyard/servers}:
 #   minio-<version>/minio                    an object store
 #   kubernetes-<version>/kubernetes          etcd, API server and controllers of a cluster
+#   ferretdb-<version>/ferretdb              a server that speaks MongoDB's protocol, over SQLite
 # Safe to repeat and to interrupt: a binary appears under its name only when it is whole.
 set -eu
 
 minio_version=v0.0.0-20260212201848-7aac2a2c5b7c
 kubernetes_version=1.36.3
+ferretdb_version=v1.24.2
 
 here=$(cd "$(dirname "$0")" && pwd)
 servers=${TRAINYARD_SERVERS:-$HOME/.cache/trainyard/servers}
@@ -25,7 +27,8 @@ build_once() {
     if ! command -v go >/dev/null; then
         echo "$1 is built from source and needs Go 1.26 or newer (https://go.dev/doc/install)." >&2
         echo "Without it the tests that need it are skipped. A running MinIO serves too:" >&2
-        echo "set TRAINYARD_TEST_S3_ENDPOINT, TRAINYARD_TEST_S3_ACCESS_KEY and TRAINYARD_TEST_S3_SECRET_KEY." >&2
+        echo "set TRAINYARD_TEST_S3_ENDPOINT, TRAINYARD_TEST_S3_ACCESS_KEY and TRAINYARD_TEST_S3_SECRET_KEY;" >&2
+        echo "and so does a running MongoDB: set TRAINYARD_TEST_MONGODB_URI." >&2
         exit 1
     fi
     mkdir -p "$servers"
@@ -52,5 +55,17 @@ build_kubernetes() {
     CGO_ENABLED=0 go build -trimpath -ldflags "-s -w $release" -o "$1/kubernetes" .
 }
 
+# Its command refuses to start without its version in a file, which the module lacks.
+build_ferretdb() {
+    module=$(cd "$1" && go mod download -json "github.com/FerretDB/FerretDB@$ferretdb_version" |
+        sed -n 's/^[[:space:]]*"Dir": "\(.*\)",$/\1/p')
+    cp -R "$module" "$1/source"
+    chmod -R u+w "$1/source"
+    echo "$ferretdb_version" >"$1/source/build/version/version.txt"
+    cd "$1/source"
+    CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o "$1/ferretdb" ./cmd/ferretdb
+}
+
 build_once minio "$minio_version"
 build_once kubernetes "$kubernetes_version"
+build_once ferretdb "$ferretdb_version"

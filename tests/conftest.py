@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from kubernetes_cluster import Cluster, ClusterAbsentError, running_cluster
+from mongodb_server import MongodbAbsentError, client, running_mongodb, with_database
 from postgres_server import PostgresAbsentError, new_database, running_postgres
 from servers import MinioAbsentError, S3Server, absent, running_minio
 from triton_server import TritonAbsentError, TritonServer, running_triton
@@ -87,6 +88,32 @@ def database(postgres: str) -> Iterator[str]:
     """The URL of a new, empty PostgreSQL database, dropped after the test."""
     with new_database(postgres) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def mongodb() -> Iterator[str]:
+    """The URI of a real MongoDB: TRAINYARD_TEST_MONGODB_URI, or of a FerretDB started here.
+
+    Skipped where there is none; failed instead where TRAINYARD_REQUIRE_SERVICES=1.
+    """
+    if uri := os.environ.get("TRAINYARD_TEST_MONGODB_URI"):
+        yield uri
+        return
+    try:
+        with running_mongodb() as uri:
+            yield uri
+    except MongodbAbsentError as error:
+        absent(str(error))
+
+
+@pytest.fixture
+def mongo_database(mongodb: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a new, empty database; the environment gives the code under test access."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    monkeypatch.setenv("TRAINYARD_MONGODB_URI", with_database(mongodb, name))
+    yield name
+    with client(mongodb) as connection:
+        connection.drop_database(name)
 
 
 @pytest.fixture(scope="module")
