@@ -14,6 +14,7 @@ from components.core.errors import SettingsError, TrainyardError
 from pipelines import backends, catalog
 from pipelines.apply_command import apply_command
 from pipelines.cluster_options import build_options, cluster_options
+from pipelines.cvat_command import cvat
 from pipelines.dashboard_command import dashboard
 from pipelines.job_command import job_command
 from pipelines.kubernetes_schedules import schedule_options, wanted_schedule
@@ -267,6 +268,7 @@ main.add_command(cancel)
 main.add_command(outputs)
 main.add_command(schedule)
 main.add_command(registry)
+main.add_command(cvat)
 main.add_command(dashboard)
 
 

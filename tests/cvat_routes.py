@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 
 KINDS = ("tags", "shapes", "tracks")
+FORMATS = ("CVAT for images 1.1", "CVAT for video 1.1", "COCO 1.0", "PASCAL VOC 1.1")
 
 
 @dataclass
@@ -278,7 +279,7 @@ def _export(server: CvatServer, request: Request, number: str, kind: str) -> tup
     _task(server, number)
     if server.old:
         raise RefusalError(404, {"detail": "Not found."})
-    if kind == "dataset" and request.query["format"] != "CVAT for images 1.1":
+    if kind == "dataset" and request.query["format"] not in FORMATS:
         raise RefusalError(400, ["Unknown format specified for the request"])
     # Named by the host that the server takes itself for.
     place = f"http://cvat_server:8080/api/tasks/{number}/{kind}/download"
