@@ -293,6 +293,8 @@ def _download(server: CvatServer, request: Request, number: str, kind: str) -> t
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("annotations.xml" if kind == "dataset" else "task.json", "<annotations/>")
+        for at, image in server.tasks[int(number)]["images"].items():
+            archive.writestr(f"images/{at}", image)
     return 200, content.getvalue()
 
 

@@ -4,6 +4,8 @@ No live CVAT takes part: none can be started where these tests run.
 """
 
 import io
+import random
+import signal
 import socket
 import time
 import zipfile
@@ -11,10 +13,11 @@ import zipfile
 import pytest
 from cvat_server import PASSWORD, TOKEN, running_cvat
 from PIL import Image
+from proxy import running_proxy
 
 from components.core.cvat import Cvat, Endpoint, NotFoundError
 from components.core.cvat.patience import Patience
-from components.core.errors import InputError, ServiceError
+from components.core.errors import InputError, ServiceError, StoppedError
 
 QUICK = Patience(
     retries=3,
@@ -145,7 +148,42 @@ def test_another_server_and_an_old_one_are_told(server, cvat):
         cvat.check()
 
 
+def test_whether_a_server_is_there_is_told_soon(server):
+    patient = Patience(first_seconds=0.01)
+    server.fail(503, times=99, path="/about")
+    with pytest.raises(ServiceError, match="keeps failing with status 503"):
+        Cvat(Endpoint(server.url, token=TOKEN), patient).check()
+    assert server.count("GET", "/about") == 2
+
+
 # Patience
+
+
+def test_logging_in_is_repeated(server, cvat):
+    server.fail(502, times=2, path="/auth/login")
+    server.fail(0, path="/auth/login")
+    assert cvat.tasks() == []
+    assert server.count("POST", "/auth/login") == 4
+
+
+def test_files_whose_transfer_is_cut_short_are_got_again(server, tmp_path):
+    noise = random.Random(0).randbytes(50_000)
+    task = server.add_task("t", ["weed"], [("a.png", 40, 30)], images={0: noise})
+    with running_proxy(server.url.removeprefix("http://")) as proxy:
+        cvat = Cvat(Endpoint(f"http://{proxy.address}", token=TOKEN), QUICK)
+        found = cvat.task(str(task))
+        proxy.cuts = [20_000]
+        (path,) = cvat.download_images(found, tmp_path / "images").values()
+        assert path.read_bytes() == noise
+        assert server.count("GET", "/data") == 3  # with its meta
+        proxy.cuts = [20_000]
+        archive = cvat.export(found.id, tmp_path / "t.zip", images=True)
+        assert zipfile.ZipFile(archive).read("images/0") == noise
+        assert server.count("GET", "/download") == 2
+        proxy.cuts = [20_000] * 3
+        with pytest.raises(ServiceError, match="cannot be reached"):
+            cvat.export(found.id, tmp_path / "never.zip", images=True)
+    assert sorted(path.name for path in tmp_path.glob("*.zip")) == ["t.zip"]
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 0])
@@ -293,6 +331,16 @@ def test_a_task_is_made_of_files_on_the_share_in_their_order(server, cvat):
     assert server.count("GET", "/requests/") == 2
 
 
+def test_files_are_named_as_the_server_wants_them(server, cvat):
+    cvat.create_task("new", ["weed"], ["field/a.png"])
+    cvat.create_task("new", ["weed"], ["field/a.png"], where="cloud", cloud_storage=3)
+    share, cloud = (request.json for request in server.asked("POST", "/data"))
+    assert share["server_files"] == cloud["server_files"] == ["field/a.png"]
+    assert share["copy_data"] is False
+    assert "cloud_storage_id" not in share
+    assert cloud["cloud_storage_id"] == 3
+
+
 def test_a_task_is_made_of_uploaded_files_in_their_order(server, cvat, share, monkeypatch):
     files = [share / "field" / name for name in ("c.png", "a.png", "b.png")]
     found = cvat.task(cvat.create_task("new", ["weed"], files, where="upload"))
@@ -331,6 +379,23 @@ def test_a_task_that_is_never_done_is_not_waited_for_endlessly(server, cvat):
     patient = Patience(**{**vars(QUICK), "background_seconds": 0.3})
     with pytest.raises(ServiceError, match=r"not done after 0\.3 s \(it is started\)"):
         Cvat.from_environment(patient).create_task("new", ["weed"], ["field/a.png"])
+    assert not server.tasks
+
+
+def test_a_task_is_removed_again_when_we_are_stopped(server, cvat):
+    def stop(number, frame):
+        assert server.tasks
+        raise StoppedError("stopped")
+
+    server.stuck = True
+    previous = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(StoppedError):
+            cvat.create_task("new", ["weed"], ["field/a.png"])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
     assert not server.tasks
 
 

@@ -48,7 +48,7 @@ class Connection:
             return self._client
 
     def version(self) -> str:
-        """The server's version, as in `2.31.0`; needs no credentials.
+        """The server's version, as in `2.31.0`; needs no credentials, and tells soon.
 
         Raises:
             ServiceError: no CVAT server of version 2 answers.
@@ -57,7 +57,7 @@ class Connection:
 
         from components.core.cvat.rest import api_client
 
-        rest = api_client(self.endpoint.url, self.patience).rest_client
+        rest = api_client(self.endpoint.url, self.patience.quick()).rest_client
         what = "asking for its version"
         try:
             with self._explained(what):

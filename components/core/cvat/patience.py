@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -25,3 +25,12 @@ class Patience:
     longest_poll_seconds: float = 5.0
     background_seconds: float = 1800.0
     """For a task to be made of its files, or an export to be written."""
+
+    def quick(self) -> Patience:
+        """As long as somebody waits who only wants to know whether a server is there."""
+        return replace(
+            self,
+            retries=min(self.retries, 1),
+            connect_seconds=min(self.connect_seconds, 3.0),
+            read_seconds=min(self.read_seconds, 10.0),
+        )

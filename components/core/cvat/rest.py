@@ -100,11 +100,13 @@ class Rest(RESTClientObject):  # type: ignore[misc]  # the SDK has no types
 
 def repeatable(method: str, url: str, query_params: Any = None) -> bool:
     """Whether doing it twice has the effect of doing it once."""
+    parts = urlsplit(url)
     if method.upper() in ("GET", "HEAD", "PUT", "DELETE"):
         return True
+    if method.upper() == "POST":
+        return parts.path.endswith(("/api/auth/login", "/export"))
     if method.upper() != "PATCH":
         return False
-    parts = urlsplit(url)
     action = dict(query_params or {}).get("action") or parse_qs(parts.query).get("action", [""])[0]
     return "/api/jobs/" in parts.path if not action else action == "delete"
 
