@@ -52,7 +52,8 @@ def run(
     metrics = measure(
         results, settings, training=_annotations(subject, "train"), variants=subject.variants
     )
-    notes += [*remarks.untuned(subject, settings), *remarks.about_figures(metrics, settings)]
+    notes += remarks.untuned(subject, settings) + remarks.crowded(subject, results)
+    notes += remarks.about_figures(metrics, settings)
     metrics = metrics.model_copy(update={"notes": notes})
     evaluation = _index(subject, settings, metrics)
     write_evaluation(

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from components.core.artifacts.detection_evaluation import DetectionMetrics
+from components.core.metrics.detection import MOST
 from components.core.metrics.summary import FEWEST_GROUPS
 from components.core.wording import counted
+from components.evaluate_detections.results import Results
 from components.evaluate_detections.stage import EvaluateSettings
 from components.evaluate_detections.subject import Subject
 
+COUNTED = MOST[-1]
 FEW_IMAGES, FEW_GROUPS, FEW_ANNOTATIONS = 30, 20, 10
 
 
@@ -122,6 +125,26 @@ def _about_thresholds(metrics: DetectionMetrics) -> list[str]:
         "Scores are no probabilities here: on average they are "
         f"{metrics.calibration.error:.2f} away from the share of right boxes."
     ]
+
+
+def crowded(subject: Subject, results: Results) -> list[str]:
+    """Whether images hold more objects than a detector may find, or than COCO counts."""
+    lines = []
+    per_class = [int(counts.max(initial=0)) for counts in results.matches.annotated]
+    if full := sum(most > COUNTED for most in per_class):
+        lines.append(
+            f"{counted(full, 'image')} with more than {COUNTED} objects of a class, of which "
+            f"COCO's figures count the {COUNTED} surest boxes: recall cannot reach 1 there."
+        )
+    limit = subject.bundle.architecture.get("arguments", {}).get("detections") or 0
+    tiled = subject.bundle.preprocessing.get("tile_size")
+    objects = results.matches.annotated.sum(axis=1)
+    if limit and not tiled and (full := int((objects > limit).sum())):
+        lines.append(
+            f"{counted(full, 'image')} with more objects than the {limit} boxes that the model "
+            "gives for an image; train with more detections, or with tiles."
+        )
+    return lines
 
 
 def untuned(subject: Subject, settings: EvaluateSettings) -> list[str]:

@@ -328,6 +328,16 @@ def test_recordings_on_both_sides_are_told(tmp_path):
     assert any("No intervals are given: 1 recording" in line for line in metrics.notes)
 
 
+def test_a_model_that_may_not_find_all_objects_is_told(tmp_path):
+    case = write_case(tmp_path)
+    for limit, told in ((2, True), (3, False)):
+        case.change(architecture={"name": "fcos", "arguments": {"detections": limit}})
+        _, metrics, _ = evaluated(case)
+        text = f"15 images with more objects than the {limit} boxes"
+        assert any(line.startswith(text) for line in metrics.notes) is told
+        write_again(case)
+
+
 def test_what_does_not_belong_together_is_refused_at_once(tmp_path):
     case = write_case(tmp_path)
     case.change(classes=["weed"])
