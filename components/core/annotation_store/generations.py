@@ -1,13 +1,15 @@
 """Tasks' documents in MongoDB: written, switched and deleted so that nobody sees half a task.
 
 The documents of a task belong to a generation, which its document in `tasks` names. A new one is
-written in full, then named there, which happens at once, and only then is the former one deleted.
-What an interrupted run may leave behind is listed in the collection `writes`, and deleted later.
+written in full, then named there, which happens at once, and only then are former ones deleted.
+All that exist are listed in the collection `generations`, so that what an interrupted run or two
+writers of one task leave behind is found.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -24,7 +26,7 @@ from components.core.annotation_store.documents import (
 from components.core.annotation_tasks import AnnotationTask
 from components.core.errors import ServiceError
 
-TASKS, META, ANNOTATIONS, WRITES = "tasks", "meta", "annotation_data", "writes"
+TASKS, META, ANNOTATIONS, LISTED = "tasks", "meta", "annotation_data", "generations"
 
 INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
     TASKS: (("name",),),
@@ -51,7 +53,6 @@ class Generations:
     def __init__(self, database: Any) -> None:
         """A pymongo database."""
         self._database = database
-        self._prepared = False
 
     def found(self, collection: str, chosen: Document) -> list[Document]:
         """All documents that are chosen."""
@@ -71,7 +72,7 @@ class Generations:
                 patiently(self._database[collection].create_index, keys)
 
     def replace(self, task: AnnotationTask) -> None:
-        """Writes a new generation, switches to it, and deletes the former one.
+        """Writes a new generation, switches to it, and deletes former ones.
 
         Raises:
             ServiceError: MongoDB did not store everything; the former generation stays.
@@ -79,19 +80,19 @@ class Generations:
         generation = f"{task.id}:{uuid.uuid4().hex}"
         documents = list(annotation_documents(task, generation))
         head = task_document(task, generation, len(documents))
-        chosen = {"_id": task.id}
-        former = self.head(task.id)
-        self._note(head)
+        entry = {
+            "_id": generation,
+            "task_id": task.id,
+            "annotations": len(documents),
+            "began": datetime.now(UTC).isoformat(timespec="seconds"),
+            "whole": False,
+        }
+        self._put(LISTED, entry)
         self._insert(META, frame_documents(task, generation))
         self._insert(ANNOTATIONS, documents)
-        if former is not None:
-            self._note(former)
-        tasks = self._database[TASKS]
-        switched = patiently(tasks.find_one_and_replace, chosen, head, upsert=True)
-        for gone in (former, switched):  # another may have replaced it meanwhile
-            if gone is not None and gone["generation"] != generation:
-                self._delete(gone)
-        self._forget(generation)
+        self._put(TASKS, head)
+        self._put(LISTED, {**entry, "whole": True})
+        self._sweep(task.id)
         self._delete_older(task.name)
 
     def mark(self, task_id: str, date: str) -> None:
@@ -102,23 +103,33 @@ class Generations:
 
     def remove(self, task_id: str) -> None:
         """Deletes a task."""
-        if (head := self.head(task_id)) is not None:
-            self._note(head)
-            patiently(self._database[TASKS].delete_one, {"_id": task_id})
-            self._delete(head)
+        patiently(self._database[TASKS].delete_one, {"_id": task_id})
+        self._sweep(task_id)
 
     def tidy(self, older_than: timedelta) -> None:
         """Deletes what writes that began longer ago have left behind."""
         limit = datetime.now(UTC) - older_than
-        for entry in self.found(WRITES, {}):
-            began = moment(str(entry.get("began", "")))
-            if began is not None and began > limit:
-                continue
-            head = self.head(entry["task_id"])
-            if head is None or head["generation"] != entry["generation"]:
+        listed = self.found(LISTED, {})
+        for entry in listed:
+            began = moment(str(entry["began"]))
+            if not entry["whole"] and (began is None or began <= limit):
+                self._put(LISTED, {**entry, "whole": True})
+        number = Counter(str(entry["task_id"]) for entry in listed)
+        removed = set(number) - {str(head["_id"]) for head in self.found(TASKS, {})}
+        for task_id in sorted(removed | {task_id for task_id in number if number[task_id] > 1}):
+            self._sweep(task_id)
+
+    def _sweep(self, task_id: str) -> None:
+        """Deletes the finished generations of a task that are not its current one.
+
+        They are listed before the current one is looked up: whichever of them is not current then
+        has been it, or was given up, and never becomes it again.
+        """
+        finished = self.found(LISTED, {"task_id": task_id, "whole": True})
+        head = self.head(task_id)
+        for entry in finished:
+            if head is None or entry["_id"] != head["generation"]:
                 self._delete(entry)
-            else:
-                self._forget(entry["generation"])
 
     def _insert(self, collection: str, documents: Iterable[Document]) -> None:
         remaining = iter(documents)
@@ -138,27 +149,24 @@ class Generations:
                 said = others[0].get("errmsg") if others else "too few copies of them were made"
                 raise ServiceError(f"MongoDB did not store all annotations: {said}") from None
 
-    def _note(self, head: Document) -> None:
-        """Lists a generation as one that may be left behind."""
-        entry = {
-            "_id": head["generation"],
-            "began": datetime.now(UTC).isoformat(timespec="seconds"),
-            **{name: head[name] for name in ("task_id", "generation", "annotations")},
-        }
-        chosen = {"_id": head["generation"]}
-        patiently(self._database[WRITES].replace_one, chosen, entry, upsert=True)
+    def _put(self, collection: str, document: Document) -> None:
+        """Stores a document in the place of the one with its `_id`, or as a new one."""
+        from pymongo.errors import DuplicateKeyError
 
-    def _forget(self, generation: str) -> None:
-        patiently(self._database[WRITES].delete_one, {"_id": generation})
+        place, chosen = self._database[collection], {"_id": document["_id"]}
+        try:
+            patiently(place.replace_one, chosen, document, upsert=True)
+        except DuplicateKeyError:  # another has inserted it in the same moment
+            patiently(place.replace_one, chosen, document, upsert=True)
 
-    def _delete(self, head: Document) -> None:
-        """Deletes what belongs to a generation, in portions."""
-        own = {"task_id": head["task_id"], "generation": head["generation"]}
-        for first in range(0, int(head["annotations"]), BATCH):
+    def _delete(self, entry: Document) -> None:
+        """Deletes what belongs to a listed generation, in portions."""
+        own = {"task_id": entry["task_id"], "generation": entry["_id"]}
+        for first in range(0, int(entry["annotations"]), BATCH):
             portion = {**own, "position": {"$gte": first, "$lt": first + BATCH}}
             patiently(self._database[ANNOTATIONS].delete_many, portion)
         patiently(self._database[META].delete_many, own)
-        self._forget(head["generation"])
+        patiently(self._database[LISTED].delete_one, {"_id": entry["_id"]})
 
     def _delete_older(self, name: str) -> None:
         """Deletes what OBDB's tools have stored under exactly this name; its head last."""
