@@ -92,8 +92,9 @@ def cropped(
     done: list[AnnotatedImage] = []
     taken = {image.name for image in images if not crop.fits(image)}
     with ThreadPoolExecutor(THREADS) as pool:
-        for image in job.report.track(pool.map(cut, images), len(images), "images"):
-            done.append(_named(image, taken))
+        found = job.report.track(pool.map(cut, images), len(images), "images")
+        for original, image in zip(images, found, strict=True):
+            done.append(_named(image, taken) if crop.fits(original) else image)
             taken.add(done[-1].name)
     lost = sum(len(image.shapes) for image in images) - sum(len(image.shapes) for image in done)
     notes = [

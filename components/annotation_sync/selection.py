@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 
 from components.annotation_sync.naming import ImageNames, TaskNames, shown
 from components.annotation_sync.stage import FILES, AnnotationSyncSettings
@@ -166,20 +167,14 @@ def _refuse_without(classes: Sequence[str], found: Annotations) -> None:
 
 def _untold(found: Annotations) -> list[Problem]:
     """Images without a file of which no reader has said so."""
-    said = {
-        name
-        for problem in found.problems
-        if problem.fault in _LOST
-        for name in re.findall(r"image (['\"].+?['\"])", problem.what)
-    }
+    lost = [p for p in found.problems if p.fault in (Fault.MISSING_IMAGE, Fault.UNREADABLE)]
+    said = {name for p in lost for name in re.findall(r"image (['\"].+?['\"])", p.what)}
+    said |= {repr(PurePosixPath(problem.file).name) for problem in lost}
     return [
         Problem(Fault.MISSING_IMAGE, "", f"image {image.name!r}", "has no file: left out")
         for image in found.images
-        if not image.path and repr(image.name) not in said
+        if not image.path and not said & {repr(image.name), repr(PurePosixPath(image.name).name)}
     ]
-
-
-_LOST = (Fault.MISSING_IMAGE, Fault.UNREADABLE)
 
 
 def _tell(problems: Sequence[Problem], strict: bool, job: Job) -> None:

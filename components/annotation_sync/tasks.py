@@ -69,14 +69,19 @@ def _from_cvat(
     tasks: dict[str, AnnotationTask] = {}
     unchanged: set[str] = set()
     if store is not None:
-        compared = changes(store.tasks(), {info.id: info.updated for info in every})
+        known = store.tasks()
+        compared = changes(known, {info.id: info.updated for info in every})
         unchanged = {*compared.unchanged}
-        if compared.vanished and not settings.tasks:
-            store.vanish(compared.vanished, remove=settings.remove_vanished)
+        gone = compared.vanished
+        if settings.remove_vanished:
+            there = {info.id for info in every}
+            gone = [*gone, *(task.id for task in known if task.vanished and task.id not in there)]
+        if gone and not settings.tasks:
+            store.vanish(gone, remove=settings.remove_vanished)
             done = "removed from the database" if settings.remove_vanished else "marked there"
             job.report.message(
-                f"{counted(len(compared.vanished), 'task')} of the database that {cvat.url} has no "
-                f"more: {shown(compared.vanished)}; {done}"
+                f"{counted(len(gone), 'task')} of the database that {cvat.url} has no more: "
+                f"{shown(gone)}; {done}"
             )
     missing = []
     for info in wanted:
