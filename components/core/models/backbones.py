@@ -113,7 +113,7 @@ def with_norm(network: nn.Module, norm: Norm) -> nn.Module:
 
 def _other_norm(layer: nn.BatchNorm2d, norm: Norm) -> nn.Module:
     if norm == "frozen":
-        return FrozenBatchNorm2d(layer.num_features, layer.eps)
+        return cast(nn.Module, FrozenBatchNorm2d(layer.num_features, layer.eps))
     return group_norm(layer.num_features) if norm == "group" else layer
 
 

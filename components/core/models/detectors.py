@@ -14,6 +14,7 @@ of losses; in evaluation a list of dictionaries of `boxes`, `scores` and `labels
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+
 from torch import nn
 from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator

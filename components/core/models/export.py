@@ -48,7 +48,7 @@ def export_onnx(
     training = network.training
     network.eval()
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             program = torch.onnx.export(
                 network,
                 (example.to(next(network.parameters()).device),),
@@ -136,7 +136,7 @@ def _without_traces(model: object) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The exporter's progress lines and deprecation notes are nothing a user can act on."""
     levels = {name: logging.getLogger(name).level for name in ("torch.onnx", "onnxscript")}
     for name in levels:
