@@ -85,6 +85,8 @@ def selected(settings: AnnotationSyncSettings, found: Annotations, job: Job) -> 
         notes.append(
             f"{lost} of {counted(len(found.images), 'image')} left out: no file of them can be read"
         )
+    if moved := _elsewhere(usable):
+        notes.append(moved)
     _tell(problems, settings.strict, job)
     if not usable:
         raise InputError(
@@ -162,6 +164,21 @@ def _refuse_without(classes: Sequence[str], found: Annotations) -> None:
     raise InputError(
         f"the annotations hold no shape {wanted}; their labels are {there or 'none'}"
         f"{lines and '. Problems:'}{lines}"
+    )
+
+
+def _elsewhere(images: Sequence[AnnotatedImage]) -> str:
+    """Says which files lie in another folder than their images name, so that somebody looks."""
+    found = []
+    for image in images:
+        folder = PurePosixPath(image.name).parent.name
+        if folder and image.path is not None and folder not in image.path.parts:
+            found.append(f"{image.name} at {image.path}")
+    if not found:
+        return ""
+    return (
+        f"{counted(len(found), 'image')} taken from another folder than the annotations name, "
+        f"since only there is a file of that name: {shown(found)}"
     )
 
 

@@ -130,6 +130,23 @@ def test_images_elsewhere_and_none_at_all(tmp_path: Path, source: Path) -> None:
     assert len(found.images) == 3
 
 
+def test_files_in_another_folder_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, text = tmp_path / "source", "taken from another folder than the annotations name"
+    images = [image(folder, f"south/{n}.png", rectangle("weed", 1, 2, 30, 40)) for n in (1, 2)]
+    write_coco(folder, images, ["weed"])
+    sync(tmp_path, annotations=str(folder))
+    assert text not in capsys.readouterr().err
+    moved = folder / "images" / "west" / "1.png"
+    moved.parent.mkdir()
+    (folder / "images" / "south" / "1.png").rename(moved)
+    found = sync(tmp_path, annotations=str(folder))
+    assert f"1 image {text}" in (said := capsys.readouterr().err)
+    assert f"south/1.png at {moved}" in said
+    assert text in found.report
+
+
 def test_an_image_that_cannot_be_read_is_left_out(tmp_path: Path, source: Path) -> None:
     (source / "images" / "north" / "2.png").write_bytes(b"no picture")
     found = sync(tmp_path, annotations=str(source))
