@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.core.formats.cvat_record_tracks import Told, read_track
-from components.core.formats.cvat_records import Names, read_record, read_tag, write_record
+from components.core.formats.cvat_records import (
+    Names,
+    frame_of,
+    read_record,
+    read_tag,
+    write_record,
+)
 from components.core.formats.cvat_records import Record as Record
 from components.core.formats.cvat_shapes import ShapeError
 from components.core.formats.image_files import ImageFiles, normal_name
@@ -101,9 +107,8 @@ def annotations_of(
         folder = normal_name(task.name)
         if names[folder] > 1 or not folder:
             folder = f"{folder}-{task.id}".lstrip("-").replace(":", "-")
-        found.labels += [
-            str(label.get("name")) for label in task.labels if label.get("name") not in found.labels
-        ]
+        labels = (str(label.get("name") or "") for label in task.labels)
+        found.labels = list(dict.fromkeys([*found.labels, *filter(None, labels)]))
         _read(task, folder, frames, found, path_of)
     return found.finished()
 
@@ -200,10 +205,9 @@ def _shapes(
     names = Names.of(task.labels)
     for kind, records, read in (("shape", task.shapes, read_record), ("tag", task.tags, read_tag)):
         for position, record in enumerate(records):
-            frame = int(record.get("frame", 0))
-            where = f"{kind} {record.get('id', position)}, frame {frame}"
+            where = f"{kind} {record.get('id', position)}, frame {record.get('frame')}"
             try:
-                yield frame, where, read(record, names)
+                yield frame_of(record), where, read(record, names)
             except ShapeError as error:
                 told.append((error.fault, where, str(error)))
     for position, record in enumerate(task.tracks):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from operator import itemgetter
 
-from components.core.formats.cvat_records import Names, Record, read_record, skeleton
+from components.core.formats.cvat_records import Names, Record, frame_of, read_record, skeleton
 from components.core.formats.cvat_shapes import ShapeError
 from components.core.formats.shapes import Fault, Kind, Shape
 from components.core.formats.tracks import TrackedShape, filled
@@ -55,8 +56,13 @@ def _keyframes(
     """The shapes of a track as they are given, one per frame; attributes last until changed."""
     found: dict[int, TrackedShape] = {}
     carried = names.values(record)
-    for one in sorted(record.get("shapes") or [], key=lambda shape: int(shape.get("frame", 0))):
-        frame = int(one.get("frame", 0))
+    given = []
+    for one in record.get("shapes") or []:
+        try:
+            given.append((frame_of(one), one))
+        except ShapeError as error:
+            told.append((error.fault, place, str(error)))
+    for frame, one in sorted(given, key=itemgetter(0)):
         where = f"{place}, frame {frame}"
         try:
             shape = read_record(one, names, label)

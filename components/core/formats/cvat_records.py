@@ -110,6 +110,15 @@ def read_record(record: Record, names: Names, label: str = "") -> Shape:
     return replace(shape, points=points)
 
 
+def frame_of(record: Record) -> int:
+    """The frame that a record is on.
+
+    Raises:
+        ShapeError: none is said, or no whole number.
+    """
+    return _whole(record, "frame")
+
+
 def read_tag(record: Record, names: Names) -> Shape:
     """The tag of a record.
 
@@ -154,7 +163,7 @@ def _common(record: Record, names: Names, label: str) -> Shape:
         outside=bool(record.get("outside")),
         source=str(record.get("source") or "manual"),
         attributes=names.values(record),
-        z_order=int(record.get("z_order") or 0),
+        z_order=_whole(record, "z_order") if record.get("z_order") else 0,
         group=str(record.get("group") or ""),
         source_id=str(record.get("id") or ""),
         score=None if score is None else _numbers([score], "score")[0],
@@ -212,6 +221,15 @@ def _points(shape: Shape) -> list[float]:
         right, bottom = mask.left + mask.width - 1, mask.top + mask.height - 1
         return [*mask.counts, mask.left, mask.top, right, bottom]
     return list(shape.points)
+
+
+def _whole(record: Record, name: str) -> int:
+    value: Any = record.get(name)
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        what = f"{name} {value!r} is no whole number: left out"
+        raise ShapeError(Fault.NUMBER, what) from None
 
 
 def _numbers(given: Iterable[Any], name: str) -> tuple[float, ...]:

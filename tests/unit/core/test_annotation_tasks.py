@@ -156,10 +156,12 @@ def test_what_is_wrong_is_told() -> None:
         record("polygon", 11, [1, 1, 5], 0, id=8),
         record("mask", 11, [1, 2], 0, id=9),
         record("rectangle", 11, [1, 1, 9, 9], 0, id=10),
+        record("rectangle", 11, [1, 1, 9, 9], None, id=11),
     ]
     lost = track(98, record("rectangle", 98, [1, 1, 5, 5], 0), number=60)
     twice = track(11, record("rectangle", 11, [1, 1, 5, 5], 1),
-                  record("rectangle", 11, [1, 1, 5, 5], 1), number=61)  # fmt: skip
+                  record("rectangle", 11, [1, 1, 5, 5], 1),
+                  record("rectangle", 11, [1, 1, 5, 5], "x"), number=61)  # fmt: skip
     given = task(shapes=tuple(wrong), tags=(), tracks=(lost, twice), frames=frames(2))
     found = annotations_of([given, replace(given, id="8", shapes=(), tracks=())])
     assert [(fault, where) for fault, _, where, _ in problems(found)] == [
@@ -170,7 +172,9 @@ def test_what_is_wrong_is_told() -> None:
         ("left_out", "shape 7, frame 8"),
         ("too_few_coordinates", "shape 8, frame 0"),
         ("too_few_coordinates", "shape 9, frame 0"),
+        ("number", "shape 11, frame None"),
         ("unknown_class", "track 60"),
+        ("number", "track 61"),
         ("duplicate", "track 61, frame 1"),
         ("zero_area", "shape 4, frame 0"),
         ("outside", "shape 5, frame 0"),
@@ -251,7 +255,7 @@ def test_real_exports_survive_the_way_through_a_task(shared_data: Path, name: st
 
 
 def test_labels_without_a_number_do_no_harm() -> None:
-    bare = ({"name": "no number"}, *LABELS)
+    bare = ({"name": "no number"}, {"id": 8}, *LABELS, {"id": 9, "name": "cat"})
     found = annotations_of([still(labels=bare)])
     assert found.problems == []
     assert found.labels == ["no number", "cat", "dog"]
