@@ -25,7 +25,7 @@ def cvat() -> None:
     """Look after the tasks of the CVAT server of TRAINYARD_CVAT_URL.
 
     A TASK is its number or its exact name. Every command says first what it will do; those that
-    change or remove what is there do nothing without --yes.
+    change or remove what is drawn do nothing without --yes.
 
     \b
     trainyard cvat list --status completed

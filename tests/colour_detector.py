@@ -6,14 +6,18 @@ that colour, with the brightest pixel as the score. Pictures with such objects a
 
 from __future__ import annotations
 
+import io
+import warnings
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from components.core.artifacts.detection_evaluation import DetectionEvaluation
-from components.core.artifacts.model_bundle import ModelBundle, Tensor
+from components.core.artifacts.model_bundle import ModelBundle
+from components.core.detection.bundles import TASK, Preprocessing, tensors
 from components.core.state import digest
 
 CLASSES = ["red", "green", "blue"]
@@ -35,37 +39,17 @@ def paint(path: Path, *objects: Found, size: tuple[int, int] = (64, 64)) -> Path
 
 
 def write_detector(folder: Path, name: str = "colours") -> ModelBundle:
-    """The bundle; images are taken in their own size from 64 x 64 pixels on."""
+    """The bundle; images are taken in their own size."""
     folder.mkdir(parents=True)
-    _export(folder / "model.onnx")
+    (folder / "model.onnx").write_bytes(_graph())
     bundle = ModelBundle(
         fingerprint=digest([name, "colour detector"]),
         name=name,
         formats={"onnx": "model.onnx"},
-        task="object_detection",
+        task=TASK,
         classes=CLASSES,
-        inputs=[
-            Tensor(
-                name="image",
-                dtype="float32",
-                shape=[-1, 3, -1, -1],
-                layout="B,C,H,W",
-                range=[0, 1],
-                meaning="RGB",
-            )
-        ],
-        outputs=[
-            Tensor(name="boxes", dtype="float32", shape=[-1, 3, 4], meaning="boxes"),
-            Tensor(name="scores", dtype="float32", shape=[-1, 3], meaning="scores"),
-            Tensor(name="labels", dtype="int64", shape=[-1, 3], meaning="labels"),
-        ],
-        preprocessing={
-            "min_size": 64,
-            "max_size": 4096,
-            "tile_size": 0,
-            "tile_overlap": 0,
-            "size_divisor": 32,
-        },
+        **tensors(len(CLASSES)),
+        preprocessing=Preprocessing().model_dump(),
     )
     bundle.save(folder)
     return bundle
@@ -78,7 +62,7 @@ def write_evaluation(
     folder.mkdir(parents=True)
     evaluation = DetectionEvaluation(
         fingerprint=digest([bundle.fingerprint, dict(thresholds)]),
-        task="object_detection",
+        task=TASK,
         classes=bundle.classes,
         part="test",
         images=1,
@@ -95,7 +79,8 @@ def write_evaluation(
     return evaluation
 
 
-def _export(path: Path) -> None:
+@cache
+def _graph() -> bytes:
     import torch
 
     class Colours(torch.nn.Module):
@@ -123,13 +108,16 @@ def _export(path: Path) -> None:
         "image": {0: "batch", 2: "height", 3: "width"},
         **{name: {0: "batch"} for name in names},
     }
-    torch.onnx.export(
-        Colours().eval(),
-        (torch.zeros(1, 3, 64, 64),),
-        str(path),
-        input_names=["image"],
-        output_names=names,
-        dynamic_axes=axes,
-        dynamo=False,
-        opset_version=17,
-    )
+    content = io.BytesIO()
+    with warnings.catch_warnings(action="ignore"):  # of the exporter about itself
+        torch.onnx.export(
+            Colours().eval(),
+            (torch.zeros(1, 3, 64, 64),),
+            content,
+            input_names=["image"],
+            output_names=names,
+            dynamic_axes=axes,
+            dynamo=False,
+            opset_version=17,
+        )
+    return content.getvalue()

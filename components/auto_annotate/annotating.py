@@ -24,6 +24,7 @@ from components.core.artifacts.auto_annotation import (
 )
 from components.core.artifacts.detection_evaluation import DetectionEvaluation
 from components.core.artifacts.model_bundle import ModelBundle
+from components.core.detection.bundles import TASK
 from components.core.detection.thresholds import parse_thresholds, unknown_classes
 from components.core.errors import InputError, SettingsError
 from components.core.formats import coco, cvat_xml
@@ -31,8 +32,6 @@ from components.core.formats.shapes import Kind
 from components.core.stage import Job
 from components.core.state import digest
 from components.core.wording import counted
-
-TASK = "object_detection"
 
 
 def run(settings: AnnotateSettings, job: Job) -> None:
@@ -62,7 +61,7 @@ def run(settings: AnnotateSettings, job: Job) -> None:
     sent = upload(results) if upload else ("", 0)
     index = _save(settings, job, bundle, evaluation, thresholds, source, results, sent)
     files.write_text(place / REPORT, report.html_report(index, ranked(results), settings.pictures))
-    _tell(index, results, job)
+    _tell(index, job)
 
 
 def _inputs(job: Job) -> tuple[ModelBundle, DetectionEvaluation]:
@@ -194,7 +193,7 @@ def _text(job: Job, name: str) -> str:
     return (job.outputs["annotated"] / name).read_text(encoding="utf-8")
 
 
-def _tell(index: AutoAnnotation, results: list[Drawn], job: Job) -> None:
+def _tell(index: AutoAnnotation, job: Job) -> None:
     total = sum(index.boxes.values())
     job.report.message(
         f"{counted(total, 'new box', 'new boxes')} on {index.images - index.empty} of "

@@ -57,7 +57,7 @@ class AnnotateSettings(Settings):
     overlap_iou: float = Field(
         0.1,
         ge=0,
-        le=1,
+        lt=1,
         description="Boxes that overlap one that is there already by more (intersection over "
         "union) are dropped",
     )

@@ -26,6 +26,9 @@ from components.core.wording import counted
 RECORD = "upload.json"
 """In the stage's scratch: the name, and once it is known the number, of the task that we make."""
 
+ANY = "any"
+"""Type of a label that takes every kind of shape."""
+
 Sent = tuple[str, int]
 """The task as `<id> <name>`, and how many boxes of ours it holds."""
 
@@ -61,7 +64,13 @@ class _Upload:
         task = self.source.task
         if self.settings.upload_to == "same":
             assert task is not None
-            known = [label["name"] for label in task.labels]
+            known = {label["name"]: label.get("type") or ANY for label in task.labels}
+            if narrow := [n for n in self.classes if known.get(n, ANY) not in (ANY, "rectangle")]:
+                raise InputError(
+                    f"cvat_task: the labels {', '.join(narrow)} of {task.name!r} take no "
+                    "rectangles: change their type in CVAT, or leave the classes out with "
+                    f"score_thresholds: {', '.join(f'{name}=off' for name in narrow)}"
+                )
             if lacking := [name for name in self.classes if name not in known]:
                 raise InputError(
                     f"cvat_task: {task.name!r} has no labels {', '.join(lacking)} (it has "
@@ -199,8 +208,8 @@ class _Upload:
     def _labels(self) -> list[Any]:
         """The model's classes; with the colours of the source's labels, where they are known."""
         task = self.source.task
-        known = {label["name"]: label for label in task.labels} if task else {}
-        return [known.get(name, name) for name in self.bundle.classes]
+        colours = {label["name"]: label.get("color", "") for label in task.labels} if task else {}
+        return [{"name": name, "color": colours.get(name, "")} for name in self.bundle.classes]
 
     def _name_in_task(self, result: Drawn) -> str:
         """What CVAT will call the image."""

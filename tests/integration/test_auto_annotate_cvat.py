@@ -266,6 +266,40 @@ def test_frames_from_a_folder_must_be_those_of_the_task(
     assert server.count("GET", "/data/") == server.count("GET", "/data/meta")
 
 
+def test_frames_that_were_taken_out_are_not_annotated(
+    server: CvatServer, inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    meadow(server, deleted_frames=[0])
+    index = annotate(inputs, tmp_path / "out", cvat_task="meadow", overlap_iou=0.99)
+    assert (index.images, index.boxes) == (2, {"red": 0, "green": 1, "blue": 0})
+
+
+def test_a_new_task_of_the_frames_of_another(
+    server: CvatServer, inputs: dict[str, Path], photos: Path, tmp_path: Path
+) -> None:
+    old = meadow(server)
+    for number in (1, 2, 3):
+        paint(tmp_path / f"share/meadow/{number}.png")
+    annotate(inputs, tmp_path / "out", cvat_task="meadow", upload=True, share_prefix="/")
+    (new,) = set(server.tasks) - {old}
+    assert server.tasks[new]["name"].endswith("_meadow")
+    assert boxes(server, new) == [("meadow/1.png", "blue", [30, 30, 60, 60], "auto")]
+    assert len(boxes(server, old)) == 3
+
+
+def test_the_frames_of_a_video(server: CvatServer, inputs: dict[str, Path], tmp_path: Path) -> None:
+    seen = png(("red", 1.0, SMALL))
+    number = server.add_task(
+        "ride", CLASSES, [("ride.mp4", 64, 64)], video=3, images={0: png(), 1: seen, 2: png()}
+    )
+    settings = {"cvat_task": "ride", "upload": True}
+    with pytest.raises(InputError, match="'ride' is a video"):
+        annotate(inputs, tmp_path / "out", share_prefix="/", **settings)
+    annotate(inputs, tmp_path / "out", upload_to="same", **settings)
+    drawn = server.annotations(number)["shapes"]
+    assert [(shape["frame"], shape["points"]) for shape in drawn] == [(1, [2, 2, 20, 20])]
+
+
 def test_a_name_that_two_tasks_have(
     server: CvatServer, inputs: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -296,6 +330,10 @@ def test_labels_that_the_task_lacks_are_told_together(
         annotate(inputs, tmp_path / "out", **settings)
     annotate(inputs, tmp_path / "out", score_thresholds="blue=off", **settings)
     assert len(boxes(server, number)) == 3
+    outlines = [{"name": "red", "type": "polygon"}, "green", "blue", "stone"]
+    meadow(server, name="outlines", labels=outlines)
+    with pytest.raises(InputError, match="the labels red of 'outlines' take no rectangles"):
+        annotate(inputs, tmp_path / "no", **{**settings, "cvat_task": "outlines"})
 
 
 def rerun(*words: str, code: int = 0) -> str:

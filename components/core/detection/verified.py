@@ -74,8 +74,7 @@ def plan(
     labels, missing = _labels(verified, truth)
     problems += missing
     done = Plan()
-    if verified.tracks:
-        done.notes.append(f"{counted(len(verified.tracks), 'track')} cannot be brought in")
+    done.notes += _left_out(verified, truth)
     ours, theirs = _by_place(verified.shapes, frames, labels), _by_place(truth.shapes)
     for place, shapes in ours.items():
         _compare(shapes, theirs.get(place, []), place, iou, done)
@@ -153,6 +152,21 @@ def frame_numbers(wanted: Sequence[str], names: Sequence[str]) -> dict[str, int]
     return found
 
 
+def _left_out(verified: AnnotationTask, truth: AnnotationTask) -> list[str]:
+    """What is not compared."""
+    boxless = sum(not _has_box(shape) for shape in verified.shapes)
+    kinds = {"track": len(verified.tracks), "tag": len(verified.tags), "shape": boxless}
+    notes = [
+        f"{counted(count, kind)}{' without a box' if kind == 'shape' else ''} cannot be brought in"
+        for kind, count in kinds.items()
+        if count
+    ]
+    if truth.tracks:
+        tracks = counted(len(truth.tracks), "track")
+        notes.append(f"{tracks} of {truth.name!r} are not compared: look for double boxes")
+    return notes
+
+
 def _frames(verified: AnnotationTask, truth: AnnotationTask) -> tuple[dict[int, int], list[str]]:
     """Frame number → that in the ground truth; and what has no counterpart."""
     numbers = frame_numbers([f.name for f in verified.frames], [f.name for f in truth.frames])
@@ -205,13 +219,17 @@ def _by_place(
             frame = frames.get(frame, -1)
         if labels is not None:
             label = labels.get(label)
-        if frame >= 0 and label is not None and len(shape.get("points") or ()) >= 4:
+        if frame >= 0 and label is not None and _has_box(shape):
             found[frame, label, str(shape["type"])].append(shape)
     return found
 
 
 def _boxes(shapes: Sequence[Record]) -> Any:
     return np.array([_box(shape) for shape in shapes], np.float32).reshape(-1, 4)
+
+
+def _has_box(shape: Record) -> bool:
+    return len(shape.get("points") or ()) >= 4
 
 
 def _box(shape: Record) -> boxes.Box:
@@ -236,7 +254,7 @@ def _on_other_classes(new: Sequence[Record], truth: AnnotationTask, iou: float) 
     """How many of the new shapes lie on one of another class."""
     frames: dict[int, list[Record]] = defaultdict(list)
     for shape in truth.shapes:
-        if len(shape.get("points") or ()) >= 4:
+        if _has_box(shape):
             frames[int(shape["frame"])].append(shape)
     count = 0
     for shape in new:

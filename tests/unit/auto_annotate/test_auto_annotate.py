@@ -15,7 +15,7 @@ from components.core.artifacts.auto_annotation import AutoAnnotation
 from components.core.errors import InputError, ProblemsError, SettingsError
 from components.core.events import Reporter
 from components.core.formats import coco, cvat_xml
-from components.core.settings import problems
+from components.core.settings import build, problems
 
 THRESHOLDS = {"red": 0.5, "green": 0.8, "blue": 0.3}
 
@@ -251,6 +251,10 @@ def test_a_class_without_a_threshold_gets_one_half(
     )
     assert "no threshold for blue; taken is 0.5" in capsys.readouterr().err
     assert AutoAnnotation.load(tmp_path / "out").boxes["blue"] == 1
+
+
+def test_false_is_false_as_a_text_too() -> None:
+    assert build(AnnotateSettings, {"upload": "False"}).upload is False
 
 
 def test_all_wrong_settings_at_once() -> None:

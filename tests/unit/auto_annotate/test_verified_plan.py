@@ -146,6 +146,15 @@ def test_rotated_boxes_and_polygons_match_by_their_extent() -> None:
     assert (made.same, [one["id"] for one in made.update], made.create) == (1, [6], [])
 
 
-def test_tracks_are_told() -> None:
-    verified = task("auto", tracks=({"id": 1, "frame": 0, "label_id": 1, "shapes": []},))
-    assert changes(verified, task("gt", first=11)).notes == ["1 track cannot be brought in"]
+def test_what_is_not_compared_is_told() -> None:
+    track = {"id": 1, "frame": 0, "label_id": 1, "shapes": []}
+    point = box(2, 0, 1, (3, 4), type="points")
+    verified = task("auto", [point, point], tracks=(track,), tags=(track,))
+    made = changes(verified, task("gt", first=11, tracks=(track, track)))
+    assert made.create == []
+    assert made.notes == [
+        "1 track cannot be brought in",
+        "1 tag cannot be brought in",
+        "2 shapes without a box cannot be brought in",
+        "2 tracks of 'gt' are not compared: look for double boxes",
+    ]
