@@ -15,9 +15,9 @@ def unreachable(settings: AnnotationSyncSettings) -> list[TrainyardError]:
     """What cannot be reached, all together."""
     looks: list[tuple[str, Callable[[], object]]] = []
     if settings.origin == FILES:
-        looks.append(("annotations", lambda: _place(settings.annotations)))
+        looks.append(("annotations", lambda: _place(settings.annotations, True)))
     if settings.images:
-        looks.append(("images", lambda: _place(settings.images)))
+        looks.append(("images", lambda: _place(settings.images, False)))
     if settings.origin == CVAT:
         looks.append(("origin cvat", _cvat))
     if settings.origin == DATABASE:
@@ -33,12 +33,13 @@ def unreachable(settings: AnnotationSyncSettings) -> list[TrainyardError]:
     return problems
 
 
-def _place(uri: str) -> None:
+def _place(uri: str, file: bool) -> None:
+    """`file`: whether it may be a single file."""
     if is_s3(uri):
         open_storage(split_inner(uri)[0]).check()
         return
     path = Path(uri).expanduser()
-    if path.is_file():
+    if path.is_file() and file:
         return
     if not path.exists():
         raise InputError(f"{path} does not exist; name a folder, a file or s3://bucket/prefix")

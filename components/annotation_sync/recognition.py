@@ -121,7 +121,7 @@ def _files(source: Path, extension: str) -> Sequence[Path]:
         return [source] if source.suffix.lower() == extension else []
     paths = sorted(path for path in source.rglob(f"*{extension}") if path.is_file())
     largest = max(paths, key=lambda path: path.stat().st_size, default=None)
-    return [*([largest] if largest else []), *paths[:LOOKED_AT]]
+    return list(dict.fromkeys([*([largest] if largest else []), *paths[:LOOKED_AT]]))
 
 
 def _documents(source: Path) -> Iterator[tuple[Path, object]]:

@@ -231,5 +231,8 @@ def test_places_that_are_not_there_are_told_together(
     assert first.startswith(f"annotations: {tmp_path / 'a'} does not exist")
     assert second.startswith(f"images: {tmp_path / 'b'} does not exist")
     assert third.startswith("database: TRAINYARD_MONGODB_URI is not set")
+    path = picture(tmp_path / "a.png")
+    with pytest.raises(ProblemsError, match=r"images: .*a.png is a file; a folder is needed"):
+        sync(tmp_path, annotations=str(path), images=str(path))
     with pytest.raises(ProblemsError, match=r"origin cvat: .*TRAINYARD_CVAT_URL"):
         sync(tmp_path, origin="cvat")
