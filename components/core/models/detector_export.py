@@ -78,7 +78,7 @@ def verify_detector(path: Path, network: nn.Module, batches: Sequence[Tensor]) -
     Args:
         path: the file.
         network: what it was exported from.
-        batches: each B, 3, H, W, float32, [0, 1]; of several sizes, the file must hold for each.
+        batches: images (3, H, W) or batches of them (B, 3, H, W), float32, [0, 1]; of any sizes.
 
     Returns:
         The largest difference of a score.
@@ -90,7 +90,8 @@ def verify_detector(path: Path, network: nn.Module, batches: Sequence[Tensor]) -
     graph.score_threshold.zero_()
     run = _session(path)
     worst, total, alone = 0.0, 0, 0
-    for batch in batches:
+    for images in batches:
+        batch = images if images.ndim == 4 else images.unsqueeze(0)
         with torch.no_grad():
             expected = [values.numpy() for values in graph(batch.cpu().float())]
         found = run(batch.cpu().float().numpy())
