@@ -76,10 +76,11 @@ class ModelBundle(Index):
 
 
 def kept(directory: Path) -> dict[str, Path]:
-    """The bundles in a trained model's folder by name: `best` (the folder itself), `checkpoints/…`
-    and `last`. Several names may stand for the same network.
+    """The bundles in a trained model's folder by name: `best` (the folder itself), `checkpoints/…`,
+    `variants/…` and `last`. Several names may stand for the same network.
     """
     places = {"best": directory}
-    places |= {f"checkpoints/{p.name}": p for p in sorted((directory / "checkpoints").glob("*"))}
+    for kind in ("checkpoints", "variants"):
+        places |= {f"{kind}/{path.name}": path for path in sorted((directory / kind).glob("*"))}
     places["last"] = directory / "last"
     return {name: path for name, path in places.items() if (path / ModelBundle.FILE).is_file()}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
-SCHEDULES = ("cosine", "multistep", "constant")
+SCHEDULES = ("cosine", "multistep", "step", "constant")
 MILESTONE_UNITS = ("epoch", "step")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -41,6 +41,13 @@ def milestone_problems(
     return problems
 
 
+def step_problems(schedule: str, step_size: int) -> list[str]:
+    """What is wrong with a step size; empty when nothing is. Arguments as in FitOptions."""
+    if schedule == "step" and step_size < 1:
+        return [f"step_size: schedule step needs the epochs of a step, not {step_size}; e.g. 5"]
+    return []
+
+
 @dataclass(frozen=True)
 class FitOptions:
     """Options of `fit`; the defaults suit a small network trained from scratch."""
@@ -65,6 +72,8 @@ class FitOptions:
     """When `multistep` multiplies the learning rate by `decay`, in `milestone_unit`."""
     milestone_unit: str = "epoch"
     """One of MILESTONE_UNITS; a step is a step of the optimizer."""
+    step_size: int = 0
+    """Epochs after which `step` multiplies the learning rate by `decay`, again and again."""
     decay: float = 0.1
     gradient_clip: float = 0.0
     """Largest norm of the gradient; 0 means no limit."""

@@ -12,10 +12,12 @@ def learning_rate(options: FitOptions, step: int, steps_per_epoch: int) -> float
 
     Linear warm-up from 1/warm-up steps to the full rate, then cosine to zero at the end of the
     last epoch (Loshchilov and Hutter, arXiv:1608.03983, without restarts), or `decay` at every
-    milestone passed (an epoch or, with milestone_unit `step`, an optimizer step), or constant.
+    milestone passed (an epoch or, with milestone_unit `step`, an optimizer step), `decay` at the
+    end of every `step_size` epochs (PyTorch's StepLR), or constant.
 
     Args:
-        options: epochs, learning_rate, schedule, warmup_epochs, milestones, milestone_unit, decay.
+        options: epochs, learning_rate, schedule, warmup_epochs, milestones, milestone_unit,
+            step_size, decay.
         step: optimizer steps made so far, from 0.
         steps_per_epoch: optimizer steps in an epoch.
     """
@@ -29,5 +31,8 @@ def learning_rate(options: FitOptions, step: int, steps_per_epoch: int) -> float
     if options.schedule == "multistep":
         unit = steps_per_epoch if options.milestone_unit == "epoch" else 1
         passed = sum(step >= round(milestone * unit) for milestone in options.milestones)
+        return options.learning_rate * options.decay**passed
+    if options.schedule == "step":
+        passed = step // (max(options.step_size, 1) * steps_per_epoch)
         return options.learning_rate * options.decay**passed
     return options.learning_rate

@@ -1,0 +1,1 @@
+"""Trains networks that find objects in images."""
