@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from components import __version__
 from components.core import files
 from components.core.artifacts.detection_evaluation import DetectionEvaluation, DetectionMetrics
+from components.core.detection.bundles import TASK
 from components.core.formats.shapes import Kind
 from components.core.metrics.detection_matches import matches
 from components.core.metrics.detection_thresholds import best_thresholds
@@ -20,7 +21,7 @@ from components.evaluate_detections.measuring import measure
 from components.evaluate_detections.results import Results
 from components.evaluate_detections.running import Loader, Runner, load_predictor, read_picture
 from components.evaluate_detections.stage import EvaluateSettings
-from components.evaluate_detections.subject import TASK, Subject, load
+from components.evaluate_detections.subject import Subject, load
 from components.evaluate_detections.writing import kubeflow_confusion, write_evaluation
 
 

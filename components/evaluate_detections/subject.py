@@ -9,6 +9,7 @@ from typing import Any
 from components.core.artifacts.detections import DetectionDataset
 from components.core.artifacts.model_bundle import ModelBundle
 from components.core.artifacts.split import Split
+from components.core.detection.bundles import TASK
 from components.core.errors import InputError
 from components.core.formats.shapes import AnnotatedImage
 from components.core.metrics.detection import Truth
@@ -16,8 +17,6 @@ from components.core.metrics.detection_truth import truth_of
 from components.core.stage import Job
 from components.core.wording import counted
 from components.evaluate_detections.stage import EvaluateSettings
-
-TASK = "object_detection"
 
 
 @dataclass(frozen=True)
