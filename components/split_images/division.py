@@ -8,12 +8,16 @@ import numpy as np
 
 from components.core.artifacts.split import PARTS
 from components.core.errors import InputError
-from components.core.splitting.assignment import Counts, assign
+from components.core.splitting.assignment import RESTARTS, Counts, assign
 from components.core.splitting.sizes import UNUSED, sizes
 from components.split_images.stage import SplitSettings
 
 IMPORTANCE = {"train": 10_000.0, "val": 100.0, "test": 1.0, UNUSED: 0.0}
 """Where classes go that are too rare to be everywhere."""
+
+
+PLACINGS = 40_000
+"""Of groups, over all passes of an assignment: with many groups one pass is like the other."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ def _assigned(
         [IMPORTANCE[name] for name in names] if by_importance else (),
         (groups.strata, targets),
         polish=True,
+        restarts=min(RESTARTS, max(2, PLACINGS // len(groups.images))),
     )
     return [names[bin_] for bin_ in bins]
 

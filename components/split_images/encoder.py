@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from components.core.artifacts.model_bundle import ModelBundle
+from components.core.detection.bundles import TASK
 from components.core.errors import InputError
 from components.core.models import build
 from components.core.models.bundle import load_network
 from components.core.models.detector_input import normalised
 from components.core.models.detectors import load_backbone
-
-DETECTOR = "object_detection"
 
 
 class Encoder:
@@ -65,10 +64,10 @@ def open_encoder(backbone: str, weights: str, seed: int, device: str) -> tuple[E
     place = _device(device)
     if weights and Path(weights).is_dir():
         bundle = ModelBundle.load(Path(weights))
-        if bundle.task != DETECTOR:
+        if bundle.task != TASK:
             raise InputError(
                 f"embedding_weights: {weights} is a bundle for {bundle.task!r}; give that of a "
-                f"detector ({DETECTOR!r}), or a file with the weights of {backbone}"
+                f"detector ({TASK!r}), or a file with the weights of {backbone}"
             )
         about = f"the backbone of the detector {bundle.name}"
         return Encoder(_body(load_network(Path(weights))), about, True, place), []

@@ -39,7 +39,7 @@ def grouped(
 
 def recording(image: AnnotatedImage, settings: SplitSettings) -> str:
     """What `settings` take as the recording of an image; of an image without one, itself."""
-    alone = f"image {image.name}"
+    alone = _alone(image)
     if settings.group_pattern:
         found = re.search(settings.group_pattern, image.name)
         if found is None:
@@ -54,6 +54,13 @@ def recording(image: AnnotatedImage, settings: SplitSettings) -> str:
     return alone
 
 
+def unknown(images: Iterable[AnnotatedImage], settings: SplitSettings) -> list[AnnotatedImage]:
+    """The images of which `settings` know no recording, though these were not to be divided."""
+    if settings.group_by == "image" and not settings.group_pattern:
+        return []
+    return [image for image in images if recording(image, settings) == _alone(image)]
+
+
 def recordings(images: Iterable[AnnotatedImage], settings: SplitSettings) -> Recordings:
     """The images of every recording, as far as it is known, however they are grouped.
 
@@ -64,11 +71,15 @@ def recordings(images: Iterable[AnnotatedImage], settings: SplitSettings) -> Rec
         if image.group and not settings.group_pattern:
             return f"group {image.group}"
         own = recording(image, settings)
-        if own.startswith("image ") and image.task:
+        if own == _alone(image) and image.task:
             return f"task {image.task}"
         return own
 
     return by_frames(images, key)
+
+
+def _alone(image: AnnotatedImage) -> str:
+    return f"image {image.name}"
 
 
 def by_frames(images: Iterable[AnnotatedImage], key: Callable[[AnnotatedImage], str]) -> Recordings:

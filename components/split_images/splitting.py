@@ -38,6 +38,7 @@ def run(settings: SplitSettings, job: Job) -> None:
     fixed = _kept(settings, images)
     kept = tuple(part for part in PARTS if part in fixed.values())
     rest, notes = _without_copies(images, fixed)
+    _check_pattern(rest, settings)
     groups = grouping.grouped(rest, settings)
     if settings.strategy in CHOSEN:
         division.fractions(settings, len(rest), kept)  # refuses before anything takes long
@@ -67,12 +68,23 @@ def run(settings: SplitSettings, job: Job) -> None:
     )
     if lacking and not settings.allow_missing:
         raise InputError(missing.refusal(lacking))
+    single = grouping.unknown(rest, settings)
+    alone = (
+        [
+            f"no recording is known of {counted(len(single), 'image')}: each is taken for itself. "
+            "Where they are frames of videos, name these by group_pattern or group_by"
+        ]
+        if single and settings.strategy in CHOSEN
+        else []
+    )
     told = [*notes, *found.notes, *(embedding.notes if embedding else ())]
     if kept:
         job.report.message(
             f"{' and '.join(kept)}: as the data set names them, "
             + ", ".join(f"{found.sizes[part]} images" for part in kept)
         )
+    for note in alone:
+        job.report.message(note)
     for note in [*told, *([missing.warning(lacking)] if lacking else [])]:
         job.report.warn(note)
     job.report.message(f"annotations per class and part\n{coverage.table(found)}")
@@ -83,7 +95,7 @@ def run(settings: SplitSettings, job: Job) -> None:
     split.save(job.outputs["split"])
     from components.split_images.report import html_report
 
-    page = html_report(settings, dataset, found, [*told, *lacking], embedding, parts)
+    page = html_report(settings, dataset, found, [*told, *alone, *lacking], embedding, parts)
     files.write_text(job.outputs["report"], page)
     job.metadata["split"] = found.sizes
 
@@ -142,6 +154,14 @@ def _without_copies(
         f"the data set names ({shown})"
     )
     return [image for image in rest if image.checksum not in taken], [note]
+
+
+def _check_pattern(images: Sequence[AnnotatedImage], settings: SplitSettings) -> None:
+    if settings.group_pattern and len(grouping.unknown(images, settings)) == len(images):
+        raise InputError(
+            f"group_pattern: {settings.group_pattern!r} is in no image's name; they are like "
+            f"{images[0].name!r}"
+        )
 
 
 def _embedded(

@@ -26,6 +26,7 @@ def assign(
     importance: Sequence[float] = (),
     strata: tuple[Counts, Counts] | None = None,
     polish: bool = False,
+    restarts: int = RESTARTS,
 ) -> NDArray[np.int64]:
     """Puts every group into one bin so that each bin comes close to its target in every class.
 
@@ -48,6 +49,7 @@ def assign(
             missing pair equally bad, and worse than any deviation.
         strata: (groups, strata) items and (bins, strata) targets.
         polish: at last move single groups of the best pass as long as that helps.
+        restarts: shuffled passes.
 
     Returns:
         (groups,) bin number of each group.
@@ -60,7 +62,7 @@ def assign(
     aim = _Aim(targets, weights, classes)
     cost = aim.weighed if importance else aim.strict
     best: tuple[tuple[float, ...], NDArray[np.int64], NDArray[np.int64]] | None = None
-    for restart in range(RESTARTS):
+    for restart in range(restarts):
         order = _order(group_counts[:, :classes], np.random.default_rng([*seed, restart]))
         bins = _greedy(group_counts, aim, order)
         if importance:
