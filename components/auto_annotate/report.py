@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -99,7 +98,7 @@ def _gallery(results: Sequence[Drawn], classes: Sequence[str]) -> str:
             f"{len(result.image.shapes)} before"
         )
         source = images.data_url(picture(result, classes))
-        figures.append(page.picture(source, caption, f"boxes on {escape(result.image.name)}"))
+        figures.append(page.picture(source, caption, f"boxes on {result.image.name}"))
     return f'<div class="mistakes">{"".join(figures)}</div>' if figures else ""
 
 
@@ -115,7 +114,8 @@ def picture(result: Drawn, classes: Sequence[str]) -> NDArray[np.uint8]:
     image = read_rgb(result.image.path)
     scale = min(1.0, WIDTH / image.shape[1])
     size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-    canvas = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    canvas: NDArray[np.uint8] = np.ascontiguousarray(small, dtype=np.uint8)
     for shape in result.image.shapes:
         _draw(canvas, shape, scale, OLD, "")
     for shape in result.new:

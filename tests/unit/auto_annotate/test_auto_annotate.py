@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from colour_detector import CLASSES, paint, write_detector, write_evaluation
+from PIL import Image
 
 from components.auto_annotate.stage import STAGE, AnnotateSettings
 from components.core.artifacts.auto_annotation import AutoAnnotation
@@ -84,6 +86,38 @@ def test_every_image_is_annotated_at_the_thresholds_of_its_classes(
     assert index.classes == CLASSES
     assert shown["annotated"] == {"images": 7, "boxes": 7, "task": ""}
     assert all((tmp_path / "out" / name).is_file() for name in index.files.values())
+
+
+def test_a_network_in_tiles_of_large_images(tmp_path: Path) -> None:
+    from detector_bundles import CLASSES as NAMES
+    from detector_bundles import write_detector as write_network
+
+    from components.core.detection.bundles import Preprocessing
+    from components.core.detection.predictor import Predictor
+
+    tiled = Preprocessing(tile_size=64, tile_overlap=16)
+    bundle = write_network(tmp_path / "net", preprocessing=tiled)
+    write_evaluation(tmp_path / "evaluation", bundle, dict.fromkeys(NAMES, 0.3))
+    noise = np.random.default_rng(1).integers(0, 255, (3, 96, 128, 3), dtype=np.uint8)
+    paths = [tmp_path / f"noise/{number}.png" for number in range(3)]
+    paths[0].parent.mkdir()
+    for path, pixels in zip(paths, noise, strict=True):
+        Image.fromarray(pixels).save(path)
+    inputs = {"model": tmp_path / "net", "evaluation": tmp_path / "evaluation"}
+    index, _ = annotate(inputs, tmp_path / "out", new_images=str(paths[0].parent), batch_size=2)
+    found = list(Predictor.load(tmp_path / "net").predict(paths))
+    expected = [
+        {
+            (NAMES[number], tuple(sides))
+            for sides, score, number in zip(
+                one.boxes.astype(float).round(2).tolist(), one.scores, one.classes, strict=True
+            )
+            if score >= 0.3 and sides[0] < sides[2] and sides[1] < sides[3]
+        }
+        for one in found
+    ]
+    assert list(drawn(tmp_path / "out").values()) == expected
+    assert 0 < sum(index.boxes.values()) == sum(map(len, expected)) < sum(map(len, found))
 
 
 def test_boxes_are_automatic_and_have_their_scores(
