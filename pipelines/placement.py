@@ -23,12 +23,17 @@ S3_SECRET = "trainyard-s3"
 S3_VARIABLES = ("TRAINYARD_S3_ENDPOINT", "TRAINYARD_S3_ACCESS_KEY", "TRAINYARD_S3_SECRET_KEY")
 POSTGRES_SECRET = "trainyard-postgres"
 MONGODB_SECRET = "trainyard-mongodb"
+CVAT_SECRET = "trainyard-cvat"
 WEBHOOK_SECRET = "trainyard-webhook"
 KUBEFLOW_SECRET = "trainyard-kubeflow"
 """Secrets by service; their keys are the environment variables that the code reads."""
 
 OPTUNA_VARIABLE = "TRAINYARD_OPTUNA_STORAGE"
 POSTGRES_VARIABLE = "TRAINYARD_POSTGRES_DSN"
+MONGODB_VARIABLE = "TRAINYARD_MONGODB_URI"
+CVAT_VARIABLES = tuple(
+    f"TRAINYARD_CVAT_{name}" for name in ("URL", "TOKEN", "USERNAME", "PASSWORD", "ORGANIZATION")
+)
 
 QUEUE_LABEL = placement_rules.QUEUE_LABEL
 
@@ -148,28 +153,43 @@ class Placement:
         return (*s3, *self.secrets)
 
 
-_REGISTRY = SecretVariables(POSTGRES_SECRET, {POSTGRES_VARIABLE: POSTGRES_VARIABLE}, optional=True)
+def _optional(name: str, *variables: str) -> SecretVariables:
+    """A Secret that need not be there, with variables as its keys."""
+    return SecretVariables(name, {variable: variable for variable in variables}, optional=True)
+
+
+_REGISTRY = _optional(POSTGRES_SECRET, POSTGRES_VARIABLE)
+_STUDIES = _optional(POSTGRES_SECRET, OPTUNA_VARIABLE)
+_ANNOTATIONS = _optional(MONGODB_SECRET, MONGODB_VARIABLE)
+_CVAT = _optional(CVAT_SECRET, *CVAT_VARIABLES)
 
 PLACEMENTS = {
     "read_task": Placement(cpu="1", memory="1Gi", secrets=(_REGISTRY,), cached=False),
     "dataset_sync": Placement(cpu="4", memory="8Gi", s3=True, cached=False),
+    "annotation_sync": Placement(
+        cpu="4", memory="8Gi", s3=True, secrets=(_ANNOTATIONS, _CVAT), cached=False
+    ),
     "check_changes": Placement(cpu="1", memory="2Gi", s3=True, cached=False),
     "split_clips": Placement(cpu="1", memory="2Gi"),
+    "split_images": Placement(cpu="4", memory="8Gi"),
     "frame_extraction": Placement(cpu="8", memory="8Gi"),
     "hpo_sweep": Placement(
         cpu="8",
         memory="32Gi",
         gpus=1,
         shared_memory="8Gi",
-        secrets=(
-            SecretVariables(POSTGRES_SECRET, {OPTUNA_VARIABLE: OPTUNA_VARIABLE}, optional=True),
-        ),
+        secrets=(_STUDIES,),
         cached=False,
     ),
     "train_video": Placement(cpu="8", memory="32Gi", gpus=1, shared_memory="8Gi"),
     "train_keras": Placement(cpu="8", memory="32Gi", gpus=1, shared_memory="8Gi"),
+    "train_detector": Placement(cpu="8", memory="32Gi", gpus=1, shared_memory="8Gi"),
     "evaluate_clips": Placement(cpu="8", memory="16Gi", shared_memory="4Gi"),
+    "evaluate_detections": Placement(cpu="8", memory="16Gi", shared_memory="4Gi"),
     "triton_publish": Placement(cpu="2", memory="8Gi", s3=True, cached=False),
+    "auto_annotate": Placement(
+        cpu="8", memory="16Gi", shared_memory="4Gi", s3=True, secrets=(_CVAT,), cached=False
+    ),
     "record_run": Placement(cpu="1", memory="1Gi", secrets=(_REGISTRY,), cached=False),
 }
 """Stage → what it asks for unless a project or a user says otherwise."""
@@ -194,6 +214,13 @@ _ON_PRP: dict[str, dict[str, Any]] = {
         "deadline": 96 * HOUR,
     },
     "train_keras": {"cpu": "16", "memory": "48Gi", "gpus": 4, "deadline": 96 * HOUR},
+    "train_detector": {
+        "cpu": "16",
+        "memory": "48Gi",
+        "gpus": 4,
+        "shared_memory": "16Gi",
+        "deadline": 96 * HOUR,
+    },
     "hpo_sweep": {"ephemeral_storage": "40Gi", "deadline": 96 * HOUR},
 }
 
