@@ -44,7 +44,7 @@ def html_report(
             verdict(metrics),
             page.notes(metrics.notes),
             headline(metrics),
-            sections.variants(metrics, next(iter(evaluation.models.values()))),
+            sections.variants(metrics, next(iter(evaluation.models))),
             sections.training(evaluation),
             analysis.per_class(metrics),
             analysis.sizes(metrics),

@@ -35,14 +35,14 @@ def training(evaluation: DetectionEvaluation) -> str:
     return page.section("Training", grid, hint=hint)
 
 
-def variants(metrics: DetectionMetrics, fingerprint: str) -> str:
-    """Validation figures of the networks that were trained beside each other."""
-    if not metrics.variants:
+def variants(metrics: DetectionMetrics, evaluated: str) -> str:
+    """Validation figures of the networks that were trained beside each other, if several were."""
+    if len(metrics.variants) < 2:
         return ""
     keys = list(dict.fromkeys(k for row in metrics.variants for k in row if k.startswith("val_")))
     rows = [
         [
-            page.breakable(row["name"]) + (" ✓" if row.get("fingerprint") == fingerprint else ""),
+            page.breakable(row["name"]) + (" ✓" if row["name"] == evaluated else ""),
             escape(str(row.get("architecture", ""))),
             *(page.number(row.get(key)) for key in keys),
         ]
@@ -54,7 +54,7 @@ def variants(metrics: DetectionMetrics, fingerprint: str) -> str:
         "Networks compared",
         page.panel(page.table(heads, rows, kinds, sortable=True), scroll=True),
         hint="On the validation part, which chose among them; all other figures of this report are "
-        "of the best one.",
+        "of the one with the check mark.",
     )
 
 

@@ -286,6 +286,8 @@ def test_variants_are_shown_with_their_validation_figures(tmp_path):
     ]
     text = job.outputs["report"].read_text(encoding="utf-8")
     assert "Networks compared" in text
+    assert "resnet18 ✓</td>" in text
+    assert "fcos:resnet50</td>" in text
     assert "0.600" in text
 
 
