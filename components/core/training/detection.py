@@ -136,5 +136,5 @@ def _detections(found: dict[str, Tensor], scale: float) -> Detections:
     labels = found["labels"].cpu().numpy().astype(np.int64)
     order = np.argsort(-scores, kind="stable")
     order = order[labels[order] > 0]
-    boxes = found["boxes"].float().cpu().numpy() / np.float32(scale)
+    boxes = (found["boxes"].float().cpu().numpy() / scale).astype(np.float32)
     return Detections(boxes[order], scores[order], labels[order] - 1)

@@ -56,7 +56,7 @@ class DetectionAugmentation:
             The part; all boxes in its pixels, cut to it; and which of them are left: those whose
             centre is in the part.
         """
-        kept = np.ones(len(boxes), np.bool_)
+        kept: NDArray[np.bool_] = np.ones(len(boxes), np.bool_)
         if not self.crop or not len(boxes):
             return image, boxes, kept
         from torchvision.transforms import v2
@@ -64,7 +64,7 @@ class DetectionAugmentation:
         with _seeded(self.seed, epoch, example, 2):
             part, moved = v2.RandomIoUCrop()(*_tensors(image.transpose(2, 0, 1), boxes))
         found = np.asarray(moved, np.float32).reshape(-1, 4)
-        kept = (found[:, 2:] - found[:, :2] >= SMALLEST).all(1)
+        kept = np.all(found[:, 2:] - found[:, :2] >= SMALLEST, axis=1)
         return np.ascontiguousarray(part.numpy().transpose(1, 2, 0)), found, kept
 
     def changed(
@@ -103,7 +103,7 @@ def _tensors(image: NDArray[np.uint8], boxes: NDArray[np.float32]) -> tuple[Tens
     from torchvision import tv_tensors
 
     height, width = image.shape[1:]
-    corners = tv_tensors.BoundingBoxes(  # type: ignore[call-overload]
+    corners = tv_tensors.BoundingBoxes(
         torch.from_numpy(boxes.reshape(-1, 4)), format="XYXY", canvas_size=(height, width)
     )
     return tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(image))), corners
