@@ -187,6 +187,12 @@ def _remarks(
             f"sees, and its smallest anchors have {finest:g}; give smaller anchor_sizes, or a "
             "larger min_size"
         )
+    on_gpu = not node_group() and resolve_device(settings.device).type == "cuda"
+    if settings.deterministic and on_gpu:
+        remarks.append(
+            "deterministic: training a detector has steps that no GPU algorithm repeats exactly; "
+            "a continued run may end with slightly other weights"
+        )
     return remarks
 
 

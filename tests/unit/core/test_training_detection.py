@@ -213,16 +213,18 @@ def test_crowds_are_not_learned_and_not_judged(tmp_path: Path) -> None:
 def test_real_networks_train_on_images_of_different_sizes(tmp_path: Path, name: str) -> None:
     size = InputSize(0, 1333)
     images = [annotated(tmp_path / "a.png", *BOXES), annotated(tmp_path / "b.png")]
-    data = DetectionExamples(
-        labelled(images, CLASSES, size), size, DetectionAugmentation(0, crop=True)
-    )
+    change = DetectionAugmentation(0, crop=True)
+    data = DetectionExamples(labelled(images, CLASSES, size), size, change)
     network = build(name, classes=2, backbone="mobilenet_v3_small", norm="batch", channels=32)
     task = Detection(network, CLASSES)
     network.train()
-    loss = task.loss(network, data.batch(1, [0, 1]))
-    loss.backward()
-    assert math.isfinite(float(loss.detach()))
-    assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
+    for numbers in ([0, 1], [1]):  # the last has nothing on it
+        network.zero_grad()
+        loss = task.loss(network, data.batch(1, numbers))
+        loss.backward()
+        assert math.isfinite(float(loss.detach()))
+        # else processes that train together would wait for one another
+        assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
     network.eval()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     task.start_validation()
@@ -231,6 +233,25 @@ def test_real_networks_train_on_images_of_different_sizes(tmp_path: Path, name: 
     assert math.isfinite(figures["val_loss"])
     assert 0 <= figures["val_map"] <= 1
     assert all(torch.equal(v, before[name]) for name, v in network.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["faster_rcnn", "retinanet", "fcos"])
+def test_real_networks_train_in_half_precision(tmp_path: Path, name: str) -> None:
+    size = InputSize(0, 1333)
+    images = [annotated(tmp_path / "a.png", *BOXES), annotated(tmp_path / "b.png")]
+    data = DetectionExamples(labelled(images, CLASSES, size), size)
+    network = build(name, classes=2, backbone="mobilenet_v3_small", norm="group", channels=32)
+    task = Detection(network, CLASSES)
+    exact = float(task.loss(network.train(), data.batch(0, [0, 1])).detach())
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = task.loss(network, data.batch(0, [0, 1]))
+        loss.backward()
+        network.eval()
+        task.start_validation()
+        task.validate(network, data.batch(0, [0, 1]))
+    assert loss.dtype == torch.float32
+    assert float(loss.detach()) == pytest.approx(exact, rel=0.1)
+    assert math.isfinite(task.validation_metrics()["val_loss"])
 
 
 def test_steps_of_the_rate_are_those_of_pytorch() -> None:

@@ -19,6 +19,7 @@ from components.core.artifacts.model_bundle import ModelBundle
 from components.core.artifacts.split import Split
 from components.core.errors import ProblemsError, SettingsError
 from components.core.events import Reporter
+from components.core.formats import voc
 from components.core.models.bundle import load_network, save_weights
 from components.core.settings import build
 from components.train_detector.checks import check_inputs
@@ -195,6 +196,21 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_trained(
     save_weights(tmp_path / "other.safetensors", nn.Linear(2, 2))
     with pytest.raises(SettingsError, match=r"fcos:mobilenet_v3_small: the weights in .* do not"):
         run(inputs, tmp_path, pretrained=str(tmp_path / "other.safetensors"))
+
+
+def test_photographs(shared_data: Path, tmp_path: Path) -> None:
+    found = voc.read(shared_data / "bccd_voc")
+    images = [image for image in found.images if image.path][:10]
+    index = DetectionDataset.write(tmp_path / "dataset", images, sorted(found.labels))
+    parts = {image.name: "val" if n < 2 else "train" for n, image in enumerate(images)}
+    Split.create(index.fingerprint, parts, {}).save(tmp_path / "split")
+    inputs = {"dataset": tmp_path / "dataset", "split": tmp_path / "split"}
+    run(
+        inputs, tmp_path, min_size=96, epochs=1, batch_size=4, variants="faster_rcnn:regnet_y_400mf"
+    )
+    bundle = ModelBundle.load(tmp_path / "model")
+    assert bundle.classes == ["Platelets", "RBC", "WBC"]
+    assert bundle.preprocessing["min_size"] == 96
 
 
 def refused(inputs: dict[str, Path], split: Split | None = None, **changes: Any) -> str:
