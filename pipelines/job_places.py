@@ -17,12 +17,9 @@ from pipelines.plan import Plan
 def path_problems(job: StageJob) -> list[str]:
     """Places that the pod would not find, could not write to, or would write into one another."""
     fields = type(job.settings).model_fields.items()
-    named = {name: kind for name, field in fields if (kind := place_kind(field))}
-    settings = {
-        name: value
-        for name in named
-        if (value := str(getattr(job.settings, name))) and "://" not in value
-    }
+    values = {name: str(getattr(job.settings, name)) for name, _ in fields}
+    named = {name: kind for name, field in fields if (kind := place_kind(field, values[name]))}
+    settings = {name: value for name in named if (value := values[name]) and "://" not in value}
     read = {f"input {name}": path for name, path in job.inputs.items()}
     read |= {name: path for name, path in settings.items() if named[name] == READ}
     written = {f"output {name}": path for name, path in job.outputs.items()}
@@ -101,9 +98,11 @@ def parameter_place_problems(
     found = []
     for step in described.steps:
         for setting, name in step.parameters.items():
-            kind = place_kind(step.stage.settings.model_fields[setting])
             place = values.get(name)
-            if not kind or not isinstance(place, str) or not place or is_s3(place):
+            if not isinstance(place, str) or not place or is_s3(place):
+                continue
+            kind = place_kind(step.stage.settings.model_fields[setting], place)
+            if not kind:
                 continue
             volumes = placements[step.stage.name].volumes
             if problem := place_problem(place, volumes, kind == WRITTEN):

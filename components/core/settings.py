@@ -36,7 +36,10 @@ WRITTEN_PLACE: dict[str, Any] = {"place": WRITTEN}
 """`json_schema_extra` of a field that names a folder or bucket to write into."""
 
 CONTENT: dict[str, Any] = {**PLACE, "content": True}
-"""`json_schema_extra` of a field that names a file or bundle: its content counts, not its name."""
+"""`json_schema_extra` of a field that names a file or bundle: its content counts, not its name.
+
+Such a field may also have `words`: values that name something else than a place.
+"""
 
 
 class Settings(BaseModel):
@@ -67,10 +70,17 @@ def is_content(field: FieldInfo) -> bool:
     return isinstance(extra, dict) and bool(extra.get("content"))
 
 
-def place_kind(field: FieldInfo) -> str:
-    """READ or WRITTEN for a settings field that names a place; '' for any other."""
+def place_kind(field: FieldInfo, value: str = "") -> str:
+    """READ or WRITTEN for a settings field that names a place; '' for any other.
+
+    Args:
+        field: of the settings.
+        value: of the field, which may be one of the `words` that name no place.
+    """
     extra = field.json_schema_extra
-    return str(extra.get("place", "")) if isinstance(extra, dict) else ""
+    if not isinstance(extra, dict) or value in extra.get("words", ()):  # type: ignore[operator]
+        return ""
+    return str(extra.get("place", ""))
 
 
 def build(cls: type[S], values: Mapping[str, Any], where: str = "settings") -> S:

@@ -80,7 +80,7 @@ class TrainDetectorSettings(Settings):
         "",
         description="Weights to start from: imagenet or coco (downloaded by torchvision), a .pt "
         "or .safetensors file or a bundle folder; '' starts afresh",
-        json_schema_extra=CONTENT,
+        json_schema_extra={**CONTENT, "words": list(PUBLISHED)},
     )
     trainable_layers: int = Field(
         5,

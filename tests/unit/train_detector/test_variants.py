@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from components.core.errors import SettingsError
-from components.core.settings import build
+from components.core.settings import READ, build, place_kind
 from components.train_detector.stage import TrainDetectorSettings, check
 from components.train_detector.variants import parse_variants
 
@@ -90,3 +90,9 @@ def test_files_of_weights_are_looked_for() -> None:
     assert "pretrained: /no/weights.pt does not exist; give imagenet, coco" in told
     assert "variant_settings: resnet18: pretrained: /no/others.pt does not exist" in told
     assert not check(build(TrainDetectorSettings, {"pretrained": "imagenet"}))
+
+
+def test_published_weights_are_no_place_that_a_pod_would_have_to_have() -> None:
+    field = TrainDetectorSettings.model_fields["pretrained"]
+    assert place_kind(field, "imagenet") == place_kind(field, "coco") == ""
+    assert place_kind(field, "/data/weights.pt") == READ
