@@ -89,7 +89,7 @@ class SplitSettings(Settings):
         description="Weights of it: .pt or .safetensors, the bundle of a detector, or imagenet to "
         "download torchvision's; '' leaves it untrained, which finds little more than colours and "
         "coarse textures",
-        json_schema_extra=CONTENT,
+        json_schema_extra={**CONTENT, "words": [IMAGENET]},
     )
     embedding_size: int = Field(
         128, ge=32, description="Pixels to which boxes and images are scaled for it, in each side"
