@@ -248,7 +248,7 @@ def _sweep_problems(
         found.append("monitor: this trainer has none of its own; name a validation figure")
     if (settings.monitor or "").startswith("train_"):
         found.append(
-            f"monitor: {settings.monitor} is what training makes good on the clips it sees; name a "
+            f"monitor: {settings.monitor} is what training makes good on what it sees; name a "
             "validation figure such as val_loss"
         )
     if settings.sweep_epochs and "epochs" not in told.settings:
