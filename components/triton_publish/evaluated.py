@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from components.core import files
-from components.core.artifacts.evaluation import Evaluation
 from components.core.artifacts.model_bundle import ModelBundle, kept
+from components.core.detection.bundles import TASK, example_side
 from components.core.errors import InputError
 from components.core.events import Reporter
 from components.core.formats.savedmodel import serving_signature, signature_differences
 from components.core.formats.triton import FORMATS
+
+if TYPE_CHECKING:
+    from torch import nn
 
 NOISE_SEED = 0
 
@@ -29,8 +34,12 @@ class Servable:
     """The ONNX file, or the SavedModel's folder."""
 
 
-def evaluated(model: Path, evaluation: Evaluation) -> tuple[Path, ModelBundle]:
-    """Of the networks that a training kept, the one that the evaluation is of.
+def evaluated(model: Path, known: Collection[str]) -> tuple[Path, ModelBundle]:
+    """Of the networks that a training kept, the one that was evaluated.
+
+    Args:
+        model: the training's bundle, with those of checkpoints and variants in it.
+        known: fingerprints of the evaluated bundles.
 
     Without such a one the model itself, so that the caller can say what does not fit.
 
@@ -38,9 +47,9 @@ def evaluated(model: Path, evaluation: Evaluation) -> tuple[Path, ModelBundle]:
         InputError: `model` is no bundle.
     """
     best = ModelBundle.load(model)
-    known = evaluation.models.values()
     if best.fingerprint not in known:
-        for place in kept(model).values():
+        variants = sorted(path.parent for path in model.glob(f"variants/*/{ModelBundle.FILE}"))
+        for place in [*kept(model).values(), *variants]:
             bundle = ModelBundle.load(place)
             if bundle.fingerprint in known:
                 return place, bundle
@@ -117,10 +126,26 @@ def _exported(place: Path, bundle: ModelBundle, work: Path, report: Reporter) ->
         return path
     report.message(f"exporting {place.name} to ONNX: it was evaluated, but kept as weights only")
     network = load_network(place)
+    if bundle.task == TASK:
+        return _exported_detector(path, network, bundle)
     shape = [3, *bundle.inputs[0].shape[1:]]
     clips = torch.rand(shape, generator=torch.Generator().manual_seed(NOISE_SEED)) * 2 - 1
     with files.atomic_path(path) as temporary:
         names = bundle.inputs[0].name, bundle.outputs[0].name
         export_onnx(network, clips[:2], temporary, *names)
         verify_onnx(temporary, network, [clips[:1], clips])
+    return path
+
+
+def _exported_detector(path: Path, network: nn.Module, bundle: ModelBundle) -> Path:
+    import torch
+
+    from components.core.models.detector_export import export_detector, verify_detector
+
+    side = example_side(bundle)
+    generator = torch.Generator().manual_seed(NOISE_SEED)
+    images = [torch.rand(2, 3, side, side, generator=generator) for side in (side, side + 40)]
+    with files.atomic_path(path) as temporary:
+        export_detector(network, (side, side), temporary)
+        verify_detector(temporary, network, images)
     return path

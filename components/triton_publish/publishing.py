@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from components.core import files
-from components.core.artifacts.evaluation import ClipMetrics, Evaluation
 from components.core.artifacts.model_bundle import ModelBundle, Tensor
 from components.core.artifacts.publication import Publication
+from components.core.detection.bundles import TASK
 from components.core.errors import InputError, ServiceError
 from components.core.formats import triton
 from components.core.formats.model_config_ini import ModelConfigIni
@@ -20,6 +20,7 @@ from components.core.stage import Job
 from components.core.state import digest
 from components.triton_publish.card import card_text, model_card
 from components.triton_publish.evaluated import Servable, evaluated, servable
+from components.triton_publish.judged import Judged, judged
 from components.triton_publish.reference import reference
 from components.triton_publish.server import TOLERANCE, Server, compare
 from components.triton_publish.stage import PublishSettings
@@ -37,14 +38,13 @@ INSIDE = "model_repository"
 
 def run(settings: PublishSettings, job: Job) -> None:
     """Publishes; see `stage.publish`."""
-    evaluation = Evaluation.load(job.inputs["evaluation"])
-    place, bundle = evaluated(job.inputs["model"], evaluation)
-    metrics = ClipMetrics.read(job.inputs["evaluation"])
+    evaluation = judged(job.inputs["evaluation"])
+    place, bundle = evaluated(job.inputs["model"], evaluation.models.values())
     name = settings.model_name or bundle.name
     _publishable(name, bundle, evaluation, settings)
     model = servable(place, bundle, settings.serve_as, job.work, job.report)
     config = _config(name, model, settings)
-    card = model_card(name, bundle, evaluation, metrics)
+    card = model_card(name, bundle, evaluation)
     files.remove(job.work / "version")
     content = version_directory(job.work / "version", name, model, card)
     if model.kind == "savedmodel":
@@ -77,7 +77,7 @@ def run(settings: PublishSettings, job: Job) -> None:
 
 
 def version_directory(folder: Path, name: str, model: Servable, card: Mapping[str, Any]) -> Path:
-    """Writes what a version consists of into `folder`: graph, card, `<model>.config`.
+    """Writes what a version consists of into `folder`: graph, card, `<model>.config` of clips.
 
     The bundle's files may be hard links there, so they must be replaced and never written to.
     """
@@ -86,6 +86,8 @@ def version_directory(folder: Path, name: str, model: Servable, card: Mapping[st
     files.publish(model.path, folder / triton.FORMATS[model.kind].graph)
     files.write_text(folder / CARD, json.dumps(card, indent=2, allow_nan=False) + "\n")
     files.write_text(folder / "README.md", card_text(dict(card)))
+    if bundle.task == TASK:  # `<model>.config` knows clips only
+        return folder
     ini = ModelConfigIni.of(
         bundle.preprocessing,
         bundle.training,
@@ -115,7 +117,7 @@ def labels_text(classes: list[str]) -> str:
 
 
 def _publishable(
-    name: str, bundle: ModelBundle, evaluation: Evaluation, settings: PublishSettings
+    name: str, bundle: ModelBundle, evaluation: Judged, settings: PublishSettings
 ) -> None:
     problems = []
     if problem := triton.name_problem(name):

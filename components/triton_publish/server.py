@@ -10,12 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.core.artifacts.model_bundle import ModelBundle
+from components.core.detection.agreement import agreement
+from components.core.detection.bundles import TASK
 from components.core.errors import ServiceError
 from components.triton_publish.reference import Arrays, Reference, random_batch
 
 TOLERANCE = 5e-3
 """Largest accepted difference of an output, relative to 1 + the largest output. Leaves room for
 the TensorFloat-32 arithmetic of a GPU."""
+
+MEANINGS = ("boxes", "scores", "labels")
+"""Of a detector's outputs."""
 
 POLL_SECONDS = 0.2
 SETTLE_SECONDS = 5.0
@@ -141,19 +146,45 @@ def compare(
         version: its version there.
         bundle: describes inputs and outputs.
         reference: computes the bundle's outputs.
-        batch_size: clips in the batch.
+        batch_size: clips or images in the batch.
 
     Raises:
-        ServiceError: an answer differs by more than TOLERANCE x (1 + largest value of the output).
+        ServiceError: an answer differs by more than TOLERANCE x (1 + largest value of the output),
+            or detections have no counterpart.
     """
     batch = random_batch(bundle, batch_size)
     expected = reference(batch)
     found = server.outputs(model, version, bundle, batch)
     where = f"{server.url} answers with {model} version {version}, but its"
+    if bundle.task == TASK:
+        return _detections_difference(found, expected, bundle, where)
     return max(
         _difference(found[tensor.name], expected[tensor.name], f"{where} output {tensor.name}")
         for tensor in bundle.outputs
     )
+
+
+def _detections_difference(
+    found: Arrays, expected: Arrays, bundle: ModelBundle, where: str
+) -> float:
+    """The largest difference of a score; which of two overlapping boxes stays may differ."""
+    for tensor in bundle.outputs:
+        have, want = found[tensor.name].shape, expected[tensor.name].shape
+        if have != want:
+            raise ServiceError(
+                f"{where} output {tensor.name} has the shape {have}, expected {want}"
+            )
+    names = [
+        output.name for part in MEANINGS for output in bundle.outputs if output.meaning == part
+    ]
+    one, other = ([tables[name] for name in names] for tables in (found, expected))
+    result = agreement(one, other, box=2 * TOLERANCE, score=TOLERANCE)
+    if not result.good:
+        raise ServiceError(
+            f"{where} detections are others than the model's: {result.alone} of "
+            f"{result.detections} have no counterpart; does it serve this repository?"
+        )
+    return result.difference
 
 
 def _difference(found: NDArray[Any], expected: NDArray[Any], what: str) -> float:

@@ -1,8 +1,9 @@
 """Publishes a trained model into a Triton model repository.
 
 Writes `<model>/<version>/model.savedmodel` or `model.onnx` with `config.pbtxt`, labels, a model
-card and `<model>.config`; the next free version appears whole, earlier ones stay. The same model is
-never published twice. With `triton_url` a running server loads it, and its answer is compared.
+card and, of clips, `<model>.config`; the next free version appears whole, earlier ones stay. The
+same model is never published twice. With `triton_url` a running server loads it, and its answer is
+compared.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ STAGE = Stage(
     function=publish,
     inputs={
         "model": "the trained model (ModelBundle)",
-        "evaluation": "its evaluation, for the model card (Evaluation)",
+        "evaluation": "its evaluation, for the model card (Evaluation or DetectionEvaluation)",
         "task": "Task whose settings take the place of those given (optional)",
     },
     outputs={"published": "where it was published, and its model card (Publication)"},

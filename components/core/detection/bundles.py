@@ -89,3 +89,13 @@ def tensors(detections: int) -> dict[str, Any]:
             ),
         ],
     }
+
+
+LARGEST_EXAMPLE = 640
+"""Pixels per side of an example at most: enough for every level of a pyramid."""
+
+
+def example_side(bundle: ModelBundle) -> int:
+    """Side in pixels of a square image of about the size that the detector is made for."""
+    size = Preprocessing.of(bundle)
+    return min(size.min_size or size.tile_size or LARGEST_EXAMPLE, LARGEST_EXAMPLE)

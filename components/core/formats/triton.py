@@ -78,6 +78,12 @@ TYPES = {
 }
 """numpy name → Triton's; text has several names."""
 
+NUMBERS = "labels"
+"""Meaning of an output that holds positions in the class list."""
+
+UNLABELLED = ("boxes", "scores")
+"""Meanings of a detector's other outputs; they may have as many entries as there are classes."""
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 ModelConfig = Any
@@ -139,7 +145,7 @@ def model_config(
         outputs: likewise.
         max_batch_size: largest batch that Triton forms out of waiting requests.
         classes: number of lines in `labels.txt`, which names the entries of each output that has
-            as many for a clip; 0 for no labels.
+            as many for a clip, or that holds numbers of classes; 0 for no labels.
         kind: one of FORMATS.
         instances: copies of the model.
 
@@ -182,7 +188,11 @@ def model_config(
 
 
 def is_labelled(output: Tensor, classes: int) -> bool:
-    """Whether an output has an entry per class; of unknown size it has not."""
+    """Whether an output has an entry per class, or gives their numbers; of unknown size neither."""
+    if output.meaning in UNLABELLED:
+        return False
+    if output.meaning == NUMBERS:
+        return classes > 0
     sizes = output.shape[1:]
     return classes > 0 and min(sizes, default=0) > 0 and prod(sizes) == classes
 

@@ -20,6 +20,7 @@ BACKBONES = (
     *(f"densenet{n}" for n in (121, 161, 169, 201)),
     *(f"shufflenet_v2_x{size}" for size in ("0_5", "1_0", "1_5", "2_0")),
     *(f"mnasnet{size}" for size in ("0_5", "0_75", "1_0", "1_3")),
+    *(f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn")),
 )
 """Those of torchvision with features of 4, 8, 16 and 32 pixels a cell."""
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.onnx.utils import register_custom_op_symbolic
 
+from components.core.detection.agreement import NOTHING_COMPARED, agreement
 from components.core.errors import TrainyardError
 from components.core.models.detector_graph import DetectorGraph
 from components.core.models.detector_nms import written_nms
@@ -26,13 +27,6 @@ THRESHOLD = "score_threshold"
 
 BOX, SCORE = 1e-2, 1e-3
 """Accepted differences: of a box's edges relative to 1 + its longer side, and of its score."""
-
-FLIPPED = 0.05
-"""Accepted share of detections without a partner: among boxes of almost equal scores, or overlaps
-close to the limit, rounding decides which stays."""
-
-Found = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
-"""Boxes (N, 4), scores (N) and labels (N) of one image."""
 
 
 def export_detector(network: nn.Module, size: tuple[int, int], path: Path) -> None:
@@ -89,28 +83,22 @@ def verify_detector(path: Path, network: nn.Module, batches: Sequence[Tensor]) -
     graph = DetectorGraph(_evaluated(network))
     graph.score_threshold.zero_()
     run = _session(path)
-    worst, total, alone = 0.0, 0, 0
+    total = NOTHING_COMPARED
     for images in batches:
-        batch = images if images.ndim == 4 else images.unsqueeze(0)
+        batch = (images if images.ndim == 4 else images.unsqueeze(0)).cpu().float()
         with torch.no_grad():
-            expected = [values.numpy() for values in graph(batch.cpu().float())]
-        found = run(batch.cpu().float().numpy())
-        for index in range(len(batch)):
-            one, other = (
-                _rows((values[0][index], values[1][index], values[2][index]))
-                for values in (expected, found)
-            )
-            difference, without = _compared(one, other)
-            worst, alone = max(worst, difference), alone + without
-            total += len(one[1]) + len(other[1])
-    if not total:
-        raise TrainyardError("the exported ONNX detector finds nothing, and nor does PyTorch's")
-    if alone > FLIPPED * total:
+            expected = [values.numpy() for values in graph(batch)]
+        total += agreement(expected, run(batch.numpy()), box=BOX, score=SCORE)
+    if not total.detections:
         raise TrainyardError(
-            f"the exported ONNX detector differs from PyTorch: {alone} of {total} detections have "
-            "no counterpart; the export is not usable"
+            "the exported ONNX detector cannot be compared: neither it nor PyTorch finds anything"
         )
-    return worst
+    if not total.good:
+        raise TrainyardError(
+            f"the exported ONNX detector differs from PyTorch: {total.alone} of "
+            f"{total.detections} detections have no counterpart; the export is not usable"
+        )
+    return total.difference
 
 
 def _evaluated(network: nn.Module) -> nn.Module:
@@ -142,27 +130,3 @@ def _session(path: Path) -> Callable[[NDArray[np.float32]], Sequence[NDArray[Any
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     return lambda images: session.run(list(OUTPUTS), {INPUT: images})
-
-
-def _rows(found: Found) -> Found:
-    boxes, scores, labels = found
-    real = labels >= 0
-    return boxes[real], scores[real], labels[real]
-
-
-def _compared(one: Found, other: Found) -> tuple[float, int]:
-    """The largest difference of the scores of pairs, and how many detections have no pair."""
-    if not len(one[1]) or not len(other[1]):
-        return 0.0, len(one[1]) + len(other[1])
-    sides = np.ptp(one[0].reshape(-1, 2, 2), axis=1).max(axis=1)
-    edges = np.abs(one[0][:, None] - other[0][None]).max(axis=2)
-    scores = np.abs(one[1][:, None] - other[1][None])
-    same = one[2][:, None] == other[2][None]
-    pairs = same & (edges <= BOX * (1 + sides[:, None])) & (scores <= SCORE)
-    # Those at the end of a full table: what is cut off there is as good.
-    last = max(one[1].min(), other[1].min()) + SCORE
-    alone = int((~pairs.any(axis=1) & (one[1] > last)).sum())
-    alone += int((~pairs.any(axis=0) & (other[1] > last)).sum())
-    nearest = np.where(pairs, scores, np.inf).min(axis=1)
-    paired = nearest[np.isfinite(nearest)]
-    return float(paired.max(initial=0.0)), alone

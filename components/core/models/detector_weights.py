@@ -48,11 +48,25 @@ def load_backbone(network: nn.Module, source: Path | str) -> list[str]:
     body = {k.removeprefix(BODY): v for k, v in given.items() if k.startswith(BODY)}
     if not body:
         return notes + _load_body(network, given, source)
-    if _parts(given) != _parts(network.state_dict()):
+    if _beyond_backbone(given) != _beyond_backbone(network.state_dict()):
         notes.append("only the backbone was taken: the weights are of another kind of detector")
         return notes + _load_body(network, body, source)
-    head = next(head for head in HEADS if any(k.startswith(head) for k in network.state_dict()))
-    return notes + fit_weights(network, given, source, head)
+    given, head = _without_other_head(network, given, notes)
+    return notes + fit_weights(network, given, source, head="", optional=[head])
+
+
+def _without_other_head(
+    network: nn.Module, given: dict[str, Tensor], notes: list[str]
+) -> tuple[dict[str, Tensor], str]:
+    """The weights without a head for another number of classes; and the name of the head."""
+    own = network.state_dict()
+    head = next(name for name in HEADS if any(key.startswith(f"{name}.") for key in own))
+    names = [name for name in given if name.startswith(f"{head}.")]
+    same_inputs = all(given[name].shape[1:] == own[name].shape[1:] for name in names)
+    if not same_inputs or all(given[name].shape == own[name].shape for name in names):
+        return given, head
+    notes.append("the head for another number of classes was replaced by an untrained one")
+    return {name: value for name, value in given.items() if name not in names}, head
 
 
 def _load_body(network: nn.Module, given: dict[str, Tensor], source: Path | str) -> list[str]:
@@ -91,8 +105,9 @@ def _fitted_names(
     return found
 
 
-def _parts(weights: Mapping[str, Tensor]) -> set[str]:
-    return {name.split(".")[0] for name in weights}
+def _beyond_backbone(weights: Mapping[str, Tensor]) -> set[str]:
+    names = (name for name in weights if not name.startswith("backbone."))
+    return {name for name in names if not name.endswith(COUNTER)}
 
 
 def _published(network: nn.Module, source: str) -> dict[str, Tensor]:
