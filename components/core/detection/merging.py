@@ -56,12 +56,14 @@ def suppressed(found: Detections, iou: float) -> Detections:
     """Without the weaker of two boxes of a class that overlap more than `iou`; best first."""
     order = np.argsort(-found.scores, kind="stable")
     found = Detections(found.boxes[order], found.scores[order], found.classes[order])
-    overlaps = iou_matrix(found.boxes, found.boxes) > iou
-    overlaps &= found.classes[:, None] == found.classes[None]
     kept = np.ones(len(found), np.bool_)
-    for row in range(len(found)):
+    for row in range(len(found)):  # a table of all pairs would be large for many tiles
         if kept[row]:
-            kept[row + 1 :] &= ~overlaps[row, row + 1 :]
+            rest = np.flatnonzero(
+                kept[row + 1 :] & (found.classes[row + 1 :] == found.classes[row])
+            )
+            rest += row + 1
+            kept[rest] = iou_matrix(found.boxes[row : row + 1], found.boxes[rest])[0] <= iou
     return found.where(kept)
 
 
@@ -80,47 +82,52 @@ def _joined(found: Detections, edges: Edges, origin: NDArray[np.intp]) -> tuple[
     """Halves made whole: boxes of neighbouring tiles that are cut at the edges that they share."""
     boxes, scores, edges = found.boxes.copy(), found.scores.copy(), edges.copy()
     alive = np.ones(len(found), np.bool_)
-    cut = [int(row) for row in np.flatnonzero(edges.any(axis=1))]
-    pairs = [
-        (first, second)
-        for first in cut
-        for second in cut
-        if found.classes[first] == found.classes[second] and origin[first] != origin[second]
-    ]
-    for axis in (0, 1):
-        for first, second in pairs:
-            if not (alive[first] and alive[second]):
-                continue
-            if not (edges[first, 2 + axis] and edges[second, axis]):
-                continue
-            if _halves(boxes[first], boxes[second], axis):
-                boxes[first, :2] = np.minimum(boxes[first, :2], boxes[second, :2])
-                boxes[first, 2:] = np.maximum(boxes[first, 2:], boxes[second, 2:])
-                scores[first] = max(scores[first], scores[second])
-                kept = edges[first] | edges[second]
-                kept[axis], kept[2 + axis] = edges[first, axis], edges[second, 2 + axis]
-                edges[first] = kept
-                alive[second] = False
+    for axis in (0, 1, 0):  # what lies on four tiles is first joined in each row of them
+        low, high = axis, 2 + axis
+        while True:
+            first = np.flatnonzero(alive & edges[:, high])
+            second = np.flatnonzero(alive & edges[:, low])
+            pairs = _halves(boxes[first], boxes[second], axis)
+            pairs &= found.classes[first][:, None] == found.classes[second][None]
+            pairs &= origin[first][:, None] != origin[second][None]
+            if not pairs.any():
+                break
+            for one, other in zip(*np.nonzero(pairs), strict=True):
+                a, b = first[one], second[other]
+                if not (alive[a] and alive[b] and edges[a, high]) or a == b:
+                    continue
+                boxes[a, :2] = np.minimum(boxes[a, :2], boxes[b, :2])
+                boxes[a, 2:] = np.maximum(boxes[a, 2:], boxes[b, 2:])
+                scores[a] = max(scores[a], scores[b])
+                both = edges[a] | edges[b]
+                both[low], both[high] = edges[a, low], edges[b, high]
+                edges[a], origin[a] = both, origin[b]
+                alive[b] = False
     return Detections(boxes, scores, found.classes).where(alive), edges[alive]
 
 
-def _halves(first: NDArray[np.float32], second: NDArray[np.float32], axis: int) -> bool:
-    """Whether `first` goes on in `second` to the right (axis 0) or below (axis 1)."""
-    if first[2 + axis] < second[axis] - 2 * BORDER:
-        return False
-    other = 1 - axis
-    both = min(first[2 + other], second[2 + other]) - max(first[other], second[other])
-    either = max(first[2 + other], second[2 + other]) - min(first[other], second[other])
-    return bool(both >= ALIGNED * either)
+def _halves(first: NDArray[np.float32], second: NDArray[np.float32], axis: int) -> Edges:
+    """(N, M): which of `first` go on in which of `second` to the right (axis 0) or below (1)."""
+    a, b = first[:, None], second[None]
+    low, high = axis, 2 + axis
+    joined = a[..., high] >= b[..., low] - 2 * BORDER
+    # The strip that both tiles show is full of the object, if it is one.
+    joined &= (a[..., low] <= b[..., low] + BORDER) & (b[..., high] >= a[..., high] - BORDER)
+    low, high = 1 - axis, 3 - axis
+    both = np.minimum(a[..., high], b[..., high]) - np.maximum(a[..., low], b[..., low])
+    either = np.maximum(a[..., high], b[..., high]) - np.minimum(a[..., low], b[..., low])
+    return np.asarray(joined & (both >= ALIGNED * either))
 
 
 def _parts(found: Detections, edges: Edges) -> NDArray[np.bool_]:
     """Which boxes are cut and lie in a larger one of their class."""
-    boxes = found.boxes.astype(np.float64)
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    own = areas(boxes)
-    share = (high - low).clip(0).prod(axis=2) / np.maximum(own, 1e-9)[:, None]
-    within = (share >= COVERED) & (own[None] > own[:, None])
-    within &= found.classes[:, None] == found.classes[None]
-    return np.asarray(edges.any(axis=1) & within.any(axis=1))
+    parts: NDArray[np.bool_] = np.asarray(edges.any(axis=1))
+    cut = np.flatnonzero(parts)
+    boxes, own = found.boxes.astype(np.float64), areas(found.boxes)
+    low = np.maximum(boxes[cut, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[cut, None, 2:], boxes[None, :, 2:])
+    share = (high - low).clip(0).prod(axis=2) / np.maximum(own[cut], 1e-9)[:, None]
+    within = (share >= COVERED) & (own[None] > own[cut, None])
+    within &= found.classes[cut][:, None] == found.classes[None]
+    parts[cut] = within.any(axis=1)
+    return parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from components.core.errors import InputError
 
 Tables = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
 """Boxes (B, N, 4), scores (B, N) and labels (B, N) as of `DetectorGraph`."""
+
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 Run = Callable[[NDArray[np.uint8]], Tables]
 """From images B, 3, H, W, uint8, RGB."""
@@ -32,6 +35,8 @@ def open_detector(directory: Path, bundle: ModelBundle, device: str) -> tuple[Ru
         InputError: the bundle holds nothing that can run there, it cannot be loaded, or there is
             no such device.
     """
+    if not DEVICE.fullmatch(device):
+        raise InputError(f"device: {device!r} is not one of auto, cpu, cuda, cuda:<number>")
     have = ", ".join(bundle.formats) or "none"
     if "safetensors" not in bundle.formats and "onnx" not in bundle.formats:
         raise InputError(
