@@ -150,7 +150,7 @@ def test_epochs_of_the_second_variant_count_on(inputs: dict[str, Path], tmp_path
 
 
 def test_tiles_and_other_sizes(inputs: dict[str, Path], tmp_path: Path) -> None:
-    changes = {"tile_size": 48, "tile_overlap": 8, "negatives": False, "epochs": 1}
+    changes = {"tile_size": 48, "tile_overlap": 8, "negatives": False, "epochs": 1, "workers": 1}
     told = Told()
     run(inputs, tmp_path, told, crop=True, flip_vertical=True, scale_jitter=0.2, **changes)
     bundle = ModelBundle.load(tmp_path / "model")
