@@ -141,6 +141,10 @@ class Demo:
     write: Callable[[Path], Path]
     """Writes the data set into a new folder, which it returns."""
     parameters: dict[str, Any]
+    source: str = "source"
+    """Parameter that names the data set."""
+    folder: str = "clips"
+    """Where the data set is written."""
 
 
 DEMOS = {
@@ -176,9 +180,9 @@ def run_demo(output: Path, resume: bool = False, name: str = DEFAULT) -> int:
         raise SettingsError([f"no demo of {name!r}{hint}; there is: {known}"], "the demo")
     demo = DEMOS[name]
     own = output if name == DEFAULT else output / name
-    source = demo.write(own.absolute() / "clips")
+    source = demo.write(own.absolute() / demo.folder)
     folder = own / "run"
     again = resume or (folder / "run.json").exists()
-    values = {"source": str(source), **demo.parameters}
+    values = {demo.source: str(source), **demo.parameters}
     request = backends.Request(demo.pipeline, values, folder, again, own / "state")
     return backends.load("local").run(request)
