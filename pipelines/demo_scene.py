@@ -190,7 +190,6 @@ def _cameras(count: int, seed: Sequence[int]) -> list[Floats]:
 
 def _nearest(cameras: list[Floats], number: int) -> list[int]:
     """Other frames by the viewer's score of distance and angle, the best ones first."""
-    import numpy as np
 
     def centre(camera: Floats) -> Floats:
         return -camera[:, :3].T @ camera[:, 3]
@@ -244,7 +243,7 @@ def _photo(view: View) -> NDArray[np.uint8]:
     return _colours(view.plane, view.place)
 
 
-def _colours(plane: NDArray[np.int64], place: Floats) -> NDArray[np.uint8]:
+def _colours(plane: NDArray[np.int64], place: NDArray[Any]) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 texture at places on the surfaces."""
     import numpy as np
 
@@ -257,7 +256,8 @@ def _colours(plane: NDArray[np.int64], place: Floats) -> NDArray[np.uint8]:
     fine = np.tanh(4 * np.sin(across * 11 + texture) * np.sin(down * (9 + 2 * texture)))[..., None]
     base = np.array([[0.55, 0.5, 0.45], [0.35, 0.45, 0.35], [0.6, 0.4, 0.35], [0.35, 0.45, 0.65]])
     values = base[texture] + 0.22 * large + 0.16 * fine * np.array([1.0, 0.8, 0.6])
-    return np.rint(np.clip(values, 0.04, 1) * 255).astype(np.uint8)
+    colours: NDArray[np.uint8] = np.rint(np.clip(values, 0.04, 1) * 255).astype(np.uint8)
+    return colours
 
 
 def _halved(

@@ -27,7 +27,10 @@ def parse_picture(data: bytes, name: str) -> NDArray[np.uint8]:
     """
     if name.lower().endswith(BLOB):
         values = _three(parse_blob(data, name), name)
-        return np.rint(np.clip(np.nan_to_num(values), 0, 1) * 255).astype(np.uint8)
+        picture: NDArray[np.uint8] = np.rint(np.clip(np.nan_to_num(values), 0, 1) * 255).astype(
+            "u1"
+        )
+        return picture
     image = _decoded(data, name)
     if image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)
