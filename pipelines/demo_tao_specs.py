@@ -24,6 +24,7 @@ experiments:
     repository: pretrained_detectnet_v2
     #key
     dataset: kitti_detection_128x128
+    export_model: detectnet_v2_resnet18_epoch_080
     export_type: fp16
 
   dino_fan_01:

@@ -191,9 +191,8 @@ class Experiment:
         if not self.data.is_dir():
             found.append(f"{self.where}: the data set {self.data} of {self.name} is no folder")
         if self.known_head.framework == "tf1" and not self.model_key:
-            found += self.key_problems or [
-                f"{self.where}: {self.name} has no model key: set {VARIABLE} (a Secret on a cluster)"
-            ]
+            text = f"{self.name} has no model key: set {VARIABLE} (on a cluster a Secret does)"
+            found += self.key_problems or [f"{self.where}: {text}"]
         for task in tasks:
             try:
                 if task == "train" and self.known_head.pretrained == "argument" and self.repository:

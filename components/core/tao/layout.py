@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.core.errors import InputError
@@ -31,7 +31,7 @@ class Layout:
 
     folder: Path
     """Of the project, absolute."""
-    mounts: Mounts = Mounts()
+    mounts: Mounts = field(default_factory=Mounts, repr=False)
 
     @property
     def experiments(self) -> Path:

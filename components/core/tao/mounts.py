@@ -82,7 +82,8 @@ class Mounts:
             folder = known.get(inside.rpartition("/")[2], source)
             if not Path(inside).exists() and folder.exists():
                 pattern = rf"(?<![\w./~-]){re.escape(inside)}(?=[/\"'\s,\]}}]|$)"
-                text = re.sub(pattern, lambda _, to=str(folder): to, text, flags=re.MULTILINE)
+                escaped = str(folder).replace("\\", r"\\")
+                text = re.sub(pattern, escaped, text, flags=re.MULTILINE)
         return text
 
 

@@ -115,11 +115,13 @@ def _experiments(content: object, layout: Layout, findings: Findings) -> dict[st
     listed = Section(top.values.get("experiments"), ("experiments",), findings)
     if not listed.values and not findings.problems:
         top.problem([], "there are no experiments; describe one below `experiments:`")
-    return {
-        name: _experiment(
-            name, Section(values or {}, (*listed.path, name), findings), shared, general, layout
-        )
+    sections = {
+        name: Section(values or {}, (*listed.path, name), findings)
         for name, values in listed.values.items()
+    }
+    return {
+        name: _experiment(name, section, shared, general, layout)
+        for name, section in sections.items()
     }
 
 

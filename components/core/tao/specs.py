@@ -52,7 +52,7 @@ class SpecTree:
     kind: str
     """`text` (text protobuf) or `yaml`."""
     root: Any
-    """Of dicts, lists, texts, numbers and `Word`s; a field that is there several times is a list."""
+    """Of dicts, lists, texts, numbers and `Word`s; repeated fields are lists."""
     lines: Lines = field(default_factory=dict, repr=False)
 
     def line(self, place: str) -> int:

@@ -64,7 +64,7 @@ def _value(loader: _Loader, node: yaml.Node, path: tuple[str | int, ...], lines:
     if isinstance(node, yaml.SequenceNode):
         return [_value(loader, one, (*path, i), lines) for i, one in enumerate(node.value)]
     try:
-        return loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+        return loader.construct_object(node, deep=True)
     except (ValueError, ArithmeticError, TypeError, LookupError) as error:
         raise SpecSyntaxError(node.start_mark.line + 1, f"{node.value!r}: {error}") from None
 
