@@ -14,17 +14,6 @@ from components.core.settings import closest
 from components.core.tao import spec_text, yaml_lines
 from components.core.tao.spec_text import Lines, SpecSyntaxError, Word
 
-__all__ = [
-    "PLACEHOLDERS",
-    "SUFFIXES",
-    "SpecTree",
-    "Word",
-    "lookup",
-    "lookup_all",
-    "parse",
-    "render",
-]
-
 PLACEHOLDERS = {
     "experiment": "name of the experiment",
     "project": "name of the project",
