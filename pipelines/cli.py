@@ -16,6 +16,7 @@ from pipelines.apply_command import apply_command
 from pipelines.cluster_options import build_options, cluster_options
 from pipelines.cvat_command import cvat
 from pipelines.dashboard_command import dashboard
+from pipelines.dataset_command import dataset
 from pipelines.job_command import job_command
 from pipelines.kubernetes_schedules import schedule_options, wanted_schedule
 from pipelines.lint_command import lint_command
@@ -24,6 +25,7 @@ from pipelines.placement_options import pipeline_options
 from pipelines.registry_command import registry
 from pipelines.run_commands import cancel, follow, status
 from pipelines.schedule_command import schedule
+from pipelines.tao_command import tao
 
 EXIT_CODES = """
 \b
@@ -270,6 +272,8 @@ main.add_command(schedule)
 main.add_command(registry)
 main.add_command(cvat)
 main.add_command(dashboard)
+main.add_command(tao)
+main.add_command(dataset)
 
 
 @main.command()

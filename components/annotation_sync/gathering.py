@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from components.annotation_sync.places import Place, is_image, split_inner
-from components.annotation_sync.recognition import recognised
 from components.annotation_sync.selection import chosen_images
 from components.annotation_sync.stage import FILES, AnnotationSyncSettings
 from components.core.errors import InputError
 from components.core.formats import coco, cvat_xml, kitti_labels, voc, vott, yolo
+from components.core.formats.recognition import recognised
 from components.core.formats.shapes import Annotations, told
 from components.core.stage import Job
 from components.core.storage import is_s3

@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Sequence
 
-from components.annotation_sync.figures import statistics
 from components.annotation_sync.gallery import samples
 from components.annotation_sync.report import html_report
 from components.annotation_sync.selection import Selection
@@ -14,6 +13,7 @@ from components.annotation_sync.stage import CVAT, FILES, AnnotationSyncSettings
 from components.core import files
 from components.core.artifacts.detections import DetectionDataset, Summary
 from components.core.credentials import without_credentials
+from components.core.detection.figures import statistics
 from components.core.formats.shapes import AnnotatedImage, Problem
 from components.core.stage import Job
 from components.core.wording import counted

@@ -7,9 +7,9 @@ import pytest
 from labelled_images import picture, rectangle
 from synced_annotations import sync
 
-from components.annotation_sync.recognition import SIGNS, recognised
 from components.core.errors import InputError
 from components.core.formats import coco, cvat_xml, kitti_labels, voc, yolo
+from components.core.formats.recognition import SIGNS, recognised
 from components.core.formats.shapes import AnnotatedImage
 
 VOTT = """{"tags": [{"name": "cat"}, {"name": "dog"}], "assets": {"1": {"asset": {"id": "1",

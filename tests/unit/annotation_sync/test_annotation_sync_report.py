@@ -11,8 +11,8 @@ from labelled_images import every_kind, picture, rectangle
 from PIL import Image
 from synced_annotations import sync, write_coco
 
-from components.annotation_sync.figures import statistics
 from components.annotation_sync.gallery import colour, samples
+from components.core.detection.figures import statistics
 from components.core.formats.shapes import AnnotatedImage, Kind, Shape
 from components.core.report.charts import heat_map
 from components.core.report.histogram import count_names, histogram, range_names

@@ -29,14 +29,19 @@ YOLO_COLUMNS = 5
 KITTI_COLUMNS = (kitti_labels.COLUMNS, kitti_labels.COLUMNS + 1)
 
 
-def recognised(source: Path) -> str:
+def recognised(source: Path, given: str = "annotations", choice: str = "format") -> str:
     """The format of an annotation file, or of the files in a folder.
+
+    Args:
+        source: the file or folder.
+        given: what messages call it.
+        choice: what messages call the setting that names the format.
 
     Raises:
         InputError: nothing is there, no known format, or several.
     """
     if not source.exists():
-        raise InputError(f"annotations: {source} does not exist")
+        raise InputError(f"{given}: {source} does not exist")
     found = {name: next(look(source), None) for name, look in _LOOKS.items()}
     signs = {name: path for name, path in found.items() if path is not None}
     if len(signs) == 1:
@@ -44,14 +49,14 @@ def recognised(source: Path) -> str:
     if signs:
         examples = "; ".join(f"{name}, such as {path}" for name, path in signs.items())
         raise InputError(
-            f"annotations: {source} holds annotations of several formats: {examples}. Set format "
+            f"{given}: {source} holds annotations of several formats: {examples}. Set {choice} "
             "to the one that is to be read"
         )
     there = ", ".join(f"{count} *{kind}" for kind, count in _kinds(source).most_common(5))
     raise InputError(
-        f"annotations: {source} holds no annotations of a known format. Looked for: "
+        f"{given}: {source} holds no annotations of a known format. Looked for: "
         f"{'; '.join(SIGNS.values())}. There are: {there or 'no files'}. Name the folder that "
-        "holds them, or set format"
+        f"holds them, or set {choice}"
     )
 
 
