@@ -39,7 +39,7 @@ FOCAL = 0.9
 
 _PLANES = (
     # corner, side, other side (both without rotation towards each other), number of the texture
-    ((-6.0, -4.0, 6.5), (12.0, 0.0, 0.0), (0.0, 8.0, 0.0), 0),
+    ((-8.0, -12.0, 6.5), (16.0, 0.0, 0.0), (0.0, 24.0, 0.0), 0),
     ((-6.0, 1.3, 1.5), (12.0, 0.0, 0.0), (0.0, 0.6, 5.0), 1),
     ((-1.9, -0.9, 4.4), (1.5, 0.0, 0.3), (0.0, 2.3, 0.0), 2),
     ((0.5, -0.6, 3.6), (1.2, 0.0, -0.2), (0.0, 2.0, 0.0), 3),
@@ -76,7 +76,7 @@ def write_scene(
         folder: appears whole or not at all.
         frames: of each set.
         aux: aux photos of each frame, fewer than `frames`.
-        native: width and height of the photos.
+        native: width and height of the photos; at most three times as high as wide.
         sets: names; each has a camera path and missing points of its own.
         depth: 8-bit pictures as the viewer writes them, 16-bit ones, or blobs of float32.
         holes: share of the points that are missing.
