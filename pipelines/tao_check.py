@@ -2,64 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from components.core.errors import InputError, ProblemsError
+from components.core.errors import InputError, ProblemsError, TrainyardError
+from components.core.tao.dataset import Found, look_through
 from components.core.tao.experiment import Experiment
 from components.core.tao.project import Project
+from components.core.tao.specs import SpecTree
 from components.core.wording import counted
 
 
-def checked(project: Project, names: Sequence[str]) -> Iterator[str]:
+def checked(project: Project, names: Sequence[str]) -> list[str]:
     """Looks through experiments, all where none are named: specifications, weights, key, data.
 
-    Yields:
-        A line for every data set and experiment.
+    The programs of TAO need not be there.
+
+    Returns:
+        A line for every experiment, and notes.
 
     Raises:
         ProblemsError: with everything that is wrong with any of them.
     """
-    problems: list[str | InputError] = []
-    chosen = []
+    problems: list[str] = []
+    lines = []
     for name in names or project.experiments:
         try:
-            chosen.append(project.experiment(name))
+            experiment = project.experiment(name)
         except InputError as error:
-            problems.append(error)
-    lines = []
-    for experiment in chosen:
-        found = experiment.problems(tasks(experiment))
-        problems += [InputError(text) for text in found]
-        state = f"{counted(len(found), 'problem')}" if found else "sound"
-        lines.append(f"{experiment.name} ({experiment.head}): {state}")
-    for folder, kind in {one.data: one.known_head.data for one in chosen}.items():
-        if folder.is_dir():
-            line, errors = _data(folder, kind.startswith("kitti"))
-            lines.append(line)
-            problems += [InputError(text) for text in errors]
+            problems.append(str(error))
+            continue
+        data = look_through(experiment, _data_spec(experiment))
+        problems += [*experiment.problems(tasks(experiment)), *data.problems]
+        lines.append(f"{name} ({experiment.head}): {_described(data)} in {experiment.data}")
+        lines += [f"  note: {note}" for note in data.notes]
     if problems:
-        seen = {str(problem): problem for problem in problems}
-        raise ProblemsError(list(seen.values()), str(project.folder))
-    yield from lines
+        found = [InputError(text) for text in dict.fromkeys(problems)]
+        raise ProblemsError(found, str(project.folder))
+    return lines
 
 
 def tasks(experiment: Experiment) -> list[str]:
     """Tasks whose specifications an experiment needs."""
-    return ["train"] if experiment.known_head.data == "coco" else ["convert", "train"]
+    converts = "dataset_convert" in experiment.known_head.tasks
+    return ["convert", "train"] if converts else ["train"]
 
 
-def _data(folder: Path, is_kitti: bool) -> tuple[str, list[str]]:
-    """A line about a data set, and what of it cannot be used."""
-    from components.core.kitti import check, conversion
-
+def _data_spec(experiment: Experiment) -> SpecTree | None:
+    """The specification that names the places of the data; None where it cannot be read."""
     try:
-        if is_kitti:
-            report = check.check(folder)
-            line = f"{counted(report.images, 'image')}, {counted(len(report.notes), 'note')}"
-            return f"{folder}: {line}", [str(problem) for problem in report.errors]
-        _, found = conversion.read(folder)
-        lost = [str(problem) for problem in conversion.losses(found.problems)]
-        return f"{folder}: {counted(len(found.images), 'image')}", lost
-    except InputError as error:
-        return f"{folder}: not usable", [str(error)]
+        return experiment.rendered(tasks(experiment)[0]).tree
+    except TrainyardError:
+        return None
+
+
+def _described(data: Found) -> str:
+    classes = ", ".join(f"{name} {count}" for name, count in data.classes.items())
+    return f"{counted(data.images, 'image')} ({data.empty} without objects; {classes or 'none'})"

@@ -167,7 +167,8 @@ def _run(
         from pipelines.tao_dry_run import lines
 
         for step in steps:
-            for line in lines(task, step.experiment):
+            release = getattr(step.settings, "release", "")
+            for line in lines(task, opened.folder, step.experiment.name, release):
                 click.echo(line)
         return
     tao_running.require_sound(steps)

@@ -47,8 +47,8 @@ def tree(folder: Path) -> dict[str, bytes]:
 def test_a_sound_project(project: Path) -> None:
     done = tao("check", "projects/example")
     assert done.exit_code == 0, done.output
-    assert f"{DSSD} (dssd): sound" in done.output
-    assert f"{project}/data/kitti_detection: 48 images" in done.output
+    assert f"{DSSD} (dssd): 48 images (4 without objects; disc 40, " in done.output
+    assert f"{DINO} (dino): 30 images" in done.output
 
 
 def test_check_tells_everything_that_is_wrong_at_once(
@@ -69,7 +69,7 @@ def test_check_tells_everything_that_is_wrong_at_once(
         f"{DSSD} has no model key: set {VARIABLE}",
         "holds no convert.txt or convert.yaml",
         "unknown placeholder $pretrained; did you mean '$pretrained_model'?",
-        "train.yaml:44: not valid YAML",
+        "train.yaml:36: not valid YAML",
         f"{label}: line 1: 7 columns instead of 15",
     ):
         assert words in done.output, done.output
@@ -160,10 +160,9 @@ def commands(done: Result, project: Path) -> list[str]:
 
 def test_dry_runs_show_the_commands_of_the_release_and_hide_the_key(project: Path) -> None:
     before = tree(project)
-    records = "ROOT/projects/example/data/kitti_detection/tfrecords_dssd_resnet18_01"
     done = tao("-p", "example", "convert", DSSD, "--dry-run")
     assert commands(done, project) == [
-        f"dssd dataset_convert -d $WORK/convert.txt -o {records}/tfrecord -r $WORK"
+        "dssd dataset_convert -d $WORK/convert.txt -o $WORK/data/tfrecord -r $WORK/convert"
     ]
     assert f'root_directory_path: "{project}/data/kitti_detection/full"' in done.output
     done = tao("train", "example", DSSD, DETECTNET, DINO, "--dry-run")
