@@ -161,7 +161,8 @@ def _run(
 ) -> None:
     from pipelines import tao_running
 
-    opened, names = _opened(options["own_project"] or project, words)
+    # the stage tells the warnings itself
+    opened, names = _opened(options["own_project"] or project, words, told=options["dry_run"])
     steps = tao_running.steps(task, opened, names, options["pairs"], more or {})
     if options["dry_run"]:
         from pipelines.tao_dry_run import lines
@@ -175,14 +176,16 @@ def _run(
     raise SystemExit(tao_running.run(steps, options["overwrite"], options["keep_going"]))
 
 
-def _opened(project: str, words: tuple[str, ...]) -> tuple[Project, tuple[str, ...]]:
+def _opened(
+    project: str, words: tuple[str, ...], told: bool = True
+) -> tuple[Project, tuple[str, ...]]:
     """The project, its warnings told, and the names of experiments."""
     from components.core.tao.project import Project
     from pipelines.tao_places import project_and_experiments
 
     folder, names = project_and_experiments(project, words)
     opened = Project.load(Path(folder))
-    for warning in opened.warnings:
+    for warning in opened.warnings if told else ():
         click.echo(f"warning: {warning}", err=True)
     return opened, names
 

@@ -168,6 +168,9 @@ def _run_one(step: Step, overwrite: bool) -> None:
         kept = [path for path in outdated if path not in made.values()]
         if folder := exchange(step.experiment, made, kept):
             report.message(f"what was there before is in {folder}")
+        for name, path in step.outputs.items():
+            if path.exists():
+                report.artifact(name, path)
     finally:
         for path in staged.values():
             files.remove(path)

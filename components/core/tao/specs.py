@@ -180,7 +180,7 @@ def _uncommented(line: str) -> str:
             quote = "" if character == quote else quote
         elif character in "\"'":
             quote = character
-        elif character == "#":
+        elif character == "#" and line[place - 1 : place].strip() == "":
             return line[:place]
     return line
 

@@ -36,13 +36,14 @@ def test_placeholders_are_replaced_as_whole_words(text: str, expected: str) -> N
 
 
 def test_all_unknown_placeholders_are_named_at_once() -> None:
-    text = 'a: "$dataset"\nb: "$datasets/x"\nc: "$DATA_DIR # no comment" # $comment\n'
+    text = 'a: "$dataset"\nb: "$datasets/x"\nc: "$DATA_DIR # no comment" # $comment\nd: a#$e\n'
     with pytest.raises(SettingsError) as caught:
         specs.render(text, VALUES, "train.txt")
-    assert len(caught.value.problems) == 2
-    first, second = caught.value.problems
+    assert len(caught.value.problems) == 3
+    first, second, third = caught.value.problems
     assert first == "train.txt:2: unknown placeholder $datasets; did you mean '$dataset'?"
     assert second.startswith("train.txt:3: unknown placeholder $DATA_DIR; known are $experiment, ")
+    assert third.startswith("train.txt:4: unknown placeholder $e")
 
 
 def test_a_value_that_looks_like_a_placeholder_is_not_replaced_again() -> None:
