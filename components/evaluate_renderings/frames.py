@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -94,7 +95,7 @@ def compared(name: str, image: Tensor, batch: Any, lpips: nn.Module | None) -> F
             f"the network renders values of {name!r} that are no numbers; train it again"
         )
     target, valid = batch["target"], batch["valid"]
-    simple = baseline(batch)
+    simple = baseline(batch).to(image.device)
     seen = torch.cat([lookup_validity(places) for places in batch["coordinates"]], 1)
     distance = None
     if lpips is not None:
@@ -113,10 +114,32 @@ def compared(name: str, image: Tensor, batch: Any, lpips: nn.Module | None) -> F
 
 
 def baseline(batch: Any) -> Tensor:
-    """The nearest photograph that shows a pixel, warped; the points' colour where none does."""
-    picture = batch["levels"][0][:, :3].clone()
+    """The nearest photograph that shows a pixel, warped, (1, 3, H, W) on the CPU.
+
+    Pixels that no photograph shows take the colour of the nearest one that some photograph shows.
+    """
+    picture = torch.zeros_like(batch["target"])
+    shown = torch.zeros_like(batch["valid"])
     pairs = list(zip(batch["aux"], batch["coordinates"], strict=True))
     for photograph, places in reversed(pairs):
         warped = backward_warp(photograph[:, :3], places, "bilinear")
-        picture = torch.where(lookup_validity(places) > 0, warped, picture)
-    return picture
+        seen = lookup_validity(places)
+        picture, shown = torch.where(seen > 0, warped, picture), torch.maximum(shown, seen)
+    return filled(picture.cpu(), shown.cpu() > 0)
+
+
+def filled(picture: Tensor, shown: Tensor) -> Tensor:
+    """A picture (1, 3, H, W) whose pixels outside of (1, 1, H, W) are those nearest to them."""
+    import cv2
+
+    there = shown[0, 0].numpy()
+    if there.all() or not there.any():
+        return picture
+    holes = np.where(there, 0, 1).astype(np.uint8)
+    _, labels = cv2.distanceTransformWithLabels(
+        holes, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    place = np.zeros(labels.max() + 1, dtype=np.int64)
+    place[labels[there]] = np.flatnonzero(there)
+    nearest = torch.from_numpy(place[labels].reshape(-1))
+    return picture.flatten(2)[:, :, nearest].view_as(picture)

@@ -51,6 +51,8 @@ KEYS = (*SAME, *OF_THE_DATA, *OTHERS)
 
 TRUTH = {"true": True, "false": False}
 
+PLAIN = str.maketrans("", "", "[],")
+
 FIXED_CROP = 256
 """Pixels of the side of training crops with `-use_fixed_train_size`."""
 
@@ -164,8 +166,7 @@ class _Translation:
         fields = STAGE.settings.model_fields
         for key, values in self._network.items():
             if key in FIXED:
-                wanted = FIXED[key] if isinstance(FIXED[key], list) else [FIXED[key]]
-                if [str(value) for value in wanted] != values:  # type: ignore[union-attr]
+                if " ".join(values) != str(FIXED[key]).translate(PLAIN):
                     self._problems.append(
                         f"--{key}: got {' '.join(values)}, the data makes it {FIXED[key]}"
                     )

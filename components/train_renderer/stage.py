@@ -313,7 +313,7 @@ class TrainRendererSettings(Settings):
 
 
 def _nearest(size: int) -> int:
-    return max(round(size / MULTIPLE), 1) * MULTIPLE
+    return int(MULTIPLE * max(round(size / MULTIPLE), 1))
 
 
 def check(settings: TrainRendererSettings) -> list[TrainyardError]:

@@ -37,7 +37,7 @@ class FrameFigures(BaseModel):
     """Mean absolute difference of values in [0, 1]."""
     lpips: float | None = None
     baseline_psnr: float
-    """dB, of the nearest photograph warped, where it shows something."""
+    """dB, of the nearest photographs warped into place; holes show what is beside them."""
     baseline_ssim: float
     covered: float
     """Share of the pixels at which a point was drawn."""
