@@ -172,7 +172,7 @@ def _run(
             for line in lines(task, opened.folder, step.experiment.name, release):
                 click.echo(line)
         return
-    tao_running.require_sound(steps)
+    tao_running.require_sound(steps, options["overwrite"])
     raise SystemExit(tao_running.run(steps, options["overwrite"], options["keep_going"]))
 
 

@@ -1,6 +1,7 @@
 """Where `trainyard tao` finds projects and puts results; what was there before goes to an archive.
 
 models/<experiment>/<output>            results, whole or not at all
+models/<experiment>/<task>.json         what they were made with
 models/.archive/<experiment>-<time>/    what others took the place of; nothing is ever deleted
 """
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from components.core.settings import Settings, build, parse_assignments
 from components.core.stage import Stage
 from components.core.tao.experiment import Experiment
 from components.core.tao.project import Project
+from pipelines import tao_done
 from pipelines.tao_places import STATE, exchange, place
 
 STAGES = {
@@ -32,15 +32,13 @@ STAGES = {
     "train": "tao_train",
     "evaluate": "tao_evaluate",
     "prune": "tao_prune",
+    "engine": "tao_engine",
     "export": "tao_export",
 }
 """Task → stage that does it."""
 
 SHOWN_ONLY = ("metrics", "confusion")
 """Outputs that exist in the Kubeflow UI only."""
-
-REPLACED = {"train": ("model", "pruned", "evaluation", "report.html", "exported")}
-"""Task → results below `models/<experiment>` that are outdated with a new one of its own."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,37 @@ class Step:
         """Places of outputs that hold something."""
         return [path for path in self.outputs.values() if files.holds_something(path)]
 
-    def problems(self) -> list[str]:
+    @property
+    def is_recorded(self) -> bool:
+        """Whether what it was done with is kept; a conversion depends on too many files."""
+        return self.task != "convert"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its result is there, made with what it would be made with now."""
+        there = all(path.exists() for path in self.outputs.values())
+        return there and self.is_recorded and self._is_known
+
+    @property
+    def _is_known(self) -> bool:
+        return tao_done.kept(self.experiment, self.task) == self.record()
+
+    def record(self) -> dict[str, Any]:
+        """What its result depends on."""
+        if not self.is_recorded:
+            return {}
+        return tao_done.record(self.experiment, self.stage.name, self.settings, self.inputs)
+
+    def outdated(self, new: Collection[Path]) -> Iterator[Path]:
+        """Results that are outdated by a new one, besides those that it takes the place of."""
+        models = self.experiment.models
+        if self.task == "train":
+            own = [*new, *self.outputs.values()]
+            yield from (path for path in sorted(models.glob("*")) if path not in own)
+        elif self.is_recorded:
+            yield tao_done.place(self.experiment, self.task)
+
+    def problems(self, overwrite: bool) -> list[str]:
         """What keeps it from being started."""
         found = []
         for name, path in self.inputs.items():
@@ -71,8 +99,17 @@ class Step:
                     f"{self.experiment.name}"
                 )
         for problem in self.stage.check(self.settings):
-            own = problem.problems if isinstance(problem, ProblemsError) else [str(problem)]
-            found += own
+            found += problem.problems if isinstance(problem, ProblemsError) else [str(problem)]
+        if not found and self.is_recorded and self.occupied and not overwrite:
+            try:
+                known = self._is_known
+            except InputError as error:
+                return [str(error)]
+            if not known:
+                found.append(
+                    f"{self.experiment.name}: {self.occupied[0]} was made with other settings, "
+                    "specifications or data; --overwrite moves it into the archive"
+                )
         return found
 
 
@@ -117,78 +154,89 @@ def steps(
     return made
 
 
-def require_sound(chosen: Sequence[Step]) -> None:
+def require_sound(chosen: Sequence[Step], overwrite: bool) -> None:
     """Raises ProblemsError with everything that keeps any of the steps from being started."""
-    found = [problem for step in chosen for problem in step.problems()]
+    found = [problem for step in chosen for problem in step.problems(overwrite)]
     if found:
         raise ProblemsError([InputError(text) for text in dict.fromkeys(found)], "the experiments")
 
 
 def run(chosen: Sequence[Step], overwrite: bool, keep_going: bool) -> int:
-    """Runs steps; those first whose results are there, which is done or refused at once.
+    """Runs steps, one after the other.
+
+    Args:
+        chosen: steps that `require_sound` let through.
+        overwrite: a new result takes the place of an old one, which goes to the archive.
+        keep_going: go on with the next step after a failure.
 
     Returns:
         Exit code: 0 only where all went well; of several that failed that of the first.
     """
-    code, done = 0, 0
-    ordered = sorted(chosen, key=lambda step: not step.occupied)
-    for step in ordered:
-        with _failures_told(step) as failed:
-            _run_one(step, overwrite)
-        code = code or (failed[0] if failed else 0)
-        done += not failed
-        if code and not keep_going:
+    codes: list[int] = []
+    for step in chosen:
+        codes.append(_code_of(step, overwrite))
+        if codes[-1] and not keep_going:
             break
-    left = [step.experiment.name for step in ordered if step not in ordered[: done + bool(code)]]
-    if code and left and not keep_going:
+    if left := [step.experiment.name for step in chosen[len(codes) :]]:
         names = ", ".join(left)
         click.echo(f"not started: {names}; --keep-going goes on after a failure", err=True)
     if len(chosen) > 1:
-        click.echo(f"{ordered[0].task}: {done} of {len(chosen)} experiments done", err=True)
-    return code
+        done = codes.count(0)
+        click.echo(f"{chosen[0].task}: {done} of {len(chosen)} experiments done", err=True)
+    return next(filter(None, codes), 0)
+
+
+def _code_of(step: Step, overwrite: bool) -> int:
+    """Runs a step, tells a failure, and returns its exit code."""
+    try:
+        _run_one(step, overwrite)
+    except TrainyardError as error:
+        message = step.experiment.model_key.hidden(str(error))
+        hint = "; --overwrite moves it into the archive" if "already exists" in message else ""
+        click.echo(f"error: {step.experiment.name}: {message}{hint}", err=True)
+        return error.exit_code
+    except (StoppedError, KeyboardInterrupt) as error:
+        code = error.exit_code if isinstance(error, StoppedError) else 130
+        click.echo(f"error: {step.experiment.name}: {error or 'interrupted'}", err=True)
+        raise SystemExit(code) from None
+    return 0
 
 
 def _run_one(step: Step, overwrite: bool) -> None:
-    root = step.experiment.layout.folder / STATE
-    state = None if os.environ.get("TRAINYARD_STATE_DIR") else root
     report = Reporter(step.stage.name)
     report.message(f"experiment {step.experiment.name} of {step.experiment.project}")
-    if not (overwrite and step.occupied):
-        step.stage.execute(step.settings, step.inputs, step.outputs, state, report)
+    if step.is_done:
+        report.message("done already, and nothing has changed since; what is there stays")
         return
+    made_with = step.record()
+    if overwrite and step.occupied:
+        _exchange(step, report)
+    else:
+        step.stage.execute(step.settings, step.inputs, step.outputs, _state(step), report)
+    if step.is_recorded:
+        tao_done.keep(step.experiment, step.task, made_with)
+
+
+def _exchange(step: Step, report: Reporter) -> None:
+    """Makes a result beside the old one, then puts it in its place."""
     staged = {name: files.partial_sibling(path) for name, path in step.outputs.items()}
     try:
-        step.stage.execute(step.settings, step.inputs, staged, state, report)
+        step.stage.execute(step.settings, step.inputs, staged, _state(step), report)
         made = {new: step.outputs[name] for name, new in staged.items() if new.exists()}
         if all(old.exists() and files.same_tree(new, old) for new, old in made.items()):
-            report.message("nothing has changed; what is there stays")
+            report.message("the result is the same; what is there stays")
             return
-        models = step.experiment.models
-        outdated = [models / name for name in REPLACED.get(step.task, ())]
-        kept = [path for path in outdated if path not in made.values()]
-        if folder := exchange(step.experiment, made, kept):
-            report.message(f"what was there before is in {folder}")
-        for name, path in step.outputs.items():
-            if path.exists():
-                report.artifact(name, path)
+        folder = exchange(step.experiment, made, [*step.outdated(set(staged.values()))])
+        report.message(f"what was there before is in {folder}")
+        for path in made.values():
+            report.artifact(path.name, path)
     finally:
         for path in staged.values():
             files.remove(path)
 
 
-@contextmanager
-def _failures_told(step: Step) -> Iterator[list[int]]:
-    """Yields a list that holds the exit code afterwards, where the step failed."""
-    failed: list[int] = []
-    try:
-        yield failed
-    except TrainyardError as error:
-        hint = "; --overwrite moves it into the archive" if step.occupied else ""
-        message = step.experiment.model_key.hidden(str(error))
-        told = hint if "already exists" in message else ""
-        click.echo(f"error: {step.experiment.name}: {message}{told}", err=True)
-        failed.append(error.exit_code)
-    except (StoppedError, KeyboardInterrupt) as error:
-        code = error.exit_code if isinstance(error, StoppedError) else 130
-        click.echo(f"error: {step.experiment.name}: {error or 'interrupted'}", err=True)
-        raise SystemExit(code) from None
+def _state(step: Step) -> Path | None:
+    """Where unfinished work is kept: with the project, unless the environment says otherwise."""
+    if os.environ.get("TRAINYARD_STATE_DIR"):
+        return None
+    return step.experiment.layout.folder / STATE

@@ -5,6 +5,7 @@ The stage here is a real one that writes a text; those of TAO are in test_tao_co
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -91,8 +92,11 @@ def test_a_result_is_replaced_only_where_wanted_and_never_deleted(
     later.mkdir()
     (later / "model.onnx").write_text("of the first", encoding="utf-8")
 
-    assert run([step(project, DSSD, "second")], overwrite=False, keep_going=False) == 3
-    assert "--overwrite moves it into the archive" in capsys.readouterr().err
+    with pytest.raises(
+        ProblemsError, match=r"other settings, .*; --overwrite moves"
+    ):
+        require_sound([step(project, DSSD, "second")], overwrite=False)
+    require_sound([step(project, DSSD)], overwrite=False)
     assert content(project, DSSD) == "first"
 
     assert run([step(project, DSSD, "second")], overwrite=True, keep_going=False) == 0
@@ -101,11 +105,12 @@ def test_a_result_is_replaced_only_where_wanted_and_never_deleted(
     assert kept.name.startswith(f"{DSSD}-20")
     assert (kept / "model" / "weights.txt").read_text(encoding="utf-8") == "first"
     assert (kept / "exported" / "model.onnx").is_file()
+    assert json.loads((kept / "train.json").read_text())["settings"]["text"] == "first"
     assert not later.exists()
 
     assert run([step(project, DSSD, "second")], overwrite=True, keep_going=False) == 0
     assert len(list(project.layout.archive.iterdir())) == 1
-    assert "nothing has changed" in capsys.readouterr().err
+    assert "nothing has changed since" in capsys.readouterr().err
 
 
 def test_a_failed_run_leaves_the_old_result_in_its_place(project: Project) -> None:
@@ -114,7 +119,7 @@ def test_a_failed_run_leaves_the_old_result_in_its_place(project: Project) -> No
     assert content(project, DSSD) == "first"
     assert not project.layout.archive.exists()
     names = [path.name for path in project.experiment(DSSD).models.iterdir()]
-    assert names == ["model"]
+    assert sorted(names) == ["model", "train.json"]
 
 
 @pytest.mark.parametrize("keep_going", [False, True])
@@ -131,11 +136,15 @@ def test_a_failure_stops_or_goes_on_and_the_exit_code_tells(
     assert f"train: {int(keep_going)} of 2 experiments done" in told
 
 
-def test_what_is_refused_is_refused_before_anything_long_starts(project: Project) -> None:
-    assert run([step(project, DETECTNET)], overwrite=False, keep_going=False) == 0
-    chosen = [step(project, DSSD), step(project, DETECTNET, "second")]
-    assert run(chosen, overwrite=False, keep_going=False) == 3
-    assert content(project, DSSD) == ""
+def test_a_changed_specification_is_noticed(project: Project) -> None:
+    assert run([step(project, DSSD)], overwrite=False, keep_going=False) == 0
+    written = (project.experiment(DSSD).models / "train.json").read_text(encoding="utf-8")
+    assert SECRET not in written
+    assert json.loads(written)["experiment"]["head"] == "dssd"
+    spec = project.layout.specs(DSSD) / "train.txt"
+    spec.write_text(spec.read_text(encoding="utf-8") + "# more\n", encoding="utf-8")
+    with pytest.raises(ProblemsError, match="other settings, specifications or data"):
+        require_sound([step(project, DSSD)], overwrite=False)
 
 
 def test_a_stopped_task_ends_the_command_with_its_code(project: Project) -> None:
@@ -149,7 +158,7 @@ def test_a_stopped_task_ends_the_command_with_its_code(project: Project) -> None
 def test_problems_of_all_experiments_are_told_together(project: Project) -> None:
     chosen = [step(project, DSSD, bad="no template"), step(project, DETECTNET, bad="no data")]
     with pytest.raises(ProblemsError) as caught:
-        require_sound(chosen)
+        require_sound(chosen, overwrite=False)
     assert caught.value.problems == [f"{DSSD}: no template", f"{DETECTNET}: no data"]
 
 
