@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
 from components.core.errors import InputError, SettingsError
-from components.core.wording import counted
+from pipelines.dataset_reading import FORMS, check_suffix, loaded, reading_options, written_as
 
-if TYPE_CHECKING:
-    from components.core.formats.shapes import Annotations
-
-F = TypeVar("F", bound=Callable[..., None])
-
-FORMS = ("kitti", "coco", "voc", "yolo", "cvat")
+NEEDED = ("cv2", "numpy", "PIL")
 
 source_argument = click.argument("source", type=click.Path(path_type=Path))
 target_argument = click.argument("target", type=click.Path(path_type=Path))
@@ -29,36 +24,6 @@ suffix_option = click.option(
 copy_option = click.option(
     "--copy", is_flag=True, help="Copy images; by default they are hard links where possible."
 )
-
-
-def reading_options(function: F) -> F:
-    """What decides how SOURCE is read."""
-    for option in reversed((
-        click.option(
-            "--from", "form", type=click.Choice(["auto", *FORMS, "vott"]), default="auto",
-            show_default=True, help="Format of SOURCE; auto looks at the content.",
-        ),
-        click.option(
-            "--images", type=click.Path(path_type=Path, exists=True, file_okay=False),
-            help="Folder of the images  [default: SOURCE]",
-        ),
-        click.option(
-            "--map", "mapping", multiple=True, metavar="OLD=NEW",
-            help="Give a class another name; OLD= leaves it out; repeatable.",
-        ),
-        click.option(
-            "--class", "classes", multiple=True, metavar="NAME",
-            help="Keep only these classes, in this order; repeatable.",
-        ),
-        click.option("--one-based", is_flag=True, help="Pascal VOC: pixels are counted from 1."),
-        click.option(
-            "--unlabelled-empty", is_flag=True,
-            help="KITTI: images without a label file are background, not left out.",
-        ),
-        click.option("--strict", is_flag=True, help="Refuse where any label or image is lost."),
-    )):  # fmt: skip
-        function = option(function)
-    return function
 
 
 @click.group()
@@ -74,6 +39,9 @@ def dataset() -> None:
     trainyard dataset split data/plants data/plants_split --val-size 0.2 \\
         --group-pattern '(.*)_\\d+'
     """
+    if lacking := [name for name in NEEDED if find_spec(name) is None]:
+        text = f"{', '.join(lacking)} not installed here; run: pip install 'trainyard[data]'"
+        raise SettingsError([text], "this installation")
 
 
 @dataset.command()
@@ -104,6 +72,7 @@ def convert(source: Path, target: Path, to: str, suffix: str, copy: bool, **opti
     """Write SOURCE as TARGET in another format, or the same with other classes."""
     from pipelines.dataset_writing import put
 
+    check_suffix(suffix, to)
     _, found = loaded(source, target, **options)
     put(to, target, found, suffix or "", copy)
 
@@ -180,7 +149,9 @@ def split(
     read_as, found = loaded(
         source, target, form, images, mapping, classes, one_based, unlabelled_empty, strict
     )
-    split_into(target, found, settings, written_as(to, read_as), suffix or "", copy)
+    form = written_as(to, read_as)
+    check_suffix(suffix, form)
+    split_into(target, found, settings, form, suffix or "", copy)
 
 
 @dataset.command()
@@ -202,53 +173,3 @@ def statistics(source: Path, output: Path | None, as_json: bool, **options: Any)
         notes = [str(problem) for problem in found.problems[:20]]
         files.write_text(output, counting.html(made, source.name, notes))
         click.echo(f"written: {output}", err=True)
-
-
-def loaded(
-    source: Path,
-    target: Path | None,
-    form: str,
-    images: Path | None,
-    mapping: Sequence[str],
-    classes: Sequence[str],
-    one_based: bool,
-    unlabelled_empty: bool,
-    strict: bool,
-) -> tuple[str, Annotations]:
-    """The format of SOURCE and what is in it; what is wrong is told on standard error.
-
-    Raises:
-        SettingsError: a wrong --map.
-        InputError: SOURCE cannot be read, TARGET holds something, or with `strict` a label is lost.
-    """
-    from components.core import files
-    from components.core.formats.shapes import told
-    from components.core.kitti import conversion
-
-    pairs = [text.partition("=") for text in mapping]
-    wrong = [
-        text for text, (old, sign, _) in zip(mapping, pairs, strict=True) if not (old and sign)
-    ]
-    if wrong:
-        raise SettingsError([f"--map: got {text!r}, accepted is OLD=NEW" for text in wrong],
-                            "the command line")  # fmt: skip
-    if target is not None and files.holds_something(target):
-        raise InputError(files.occupied(target))
-    read_as, found = conversion.read(
-        source, form, images, one_based=one_based, unlabelled_empty=unlabelled_empty
-    )
-    found = conversion.renamed(found, {old: new for old, _, new in pairs}, classes)
-    if not found.labels:
-        found.labels = sorted(found.counts())
-    lost = conversion.losses(found.problems)
-    if lost and strict:
-        lines = "".join(f"\n  - {line}" for line in told(lost))
-        raise InputError(f"{source}: {counted(len(lost), 'problem')}; nothing was written:{lines}")
-    for line in told(found.problems):
-        click.echo(f"note: {line}", err=True)
-    return read_as, found
-
-
-def written_as(to: str | None, read_as: str) -> str:
-    """The format to write: that which is asked for, or was read; VoTT becomes COCO."""
-    return to or ("coco" if read_as == "vott" else read_as)

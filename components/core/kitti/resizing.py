@@ -209,7 +209,8 @@ def fill(pixels: Pixels, place: Placement, size: tuple[int, int]) -> Pixels:
     # the sides that shrink first, each pixel the mean of those that it stands for
     less = min(place.width, pixels.shape[1]), min(place.height, pixels.shape[0])
     small = cv2.resize(pixels, less, interpolation=cv2.INTER_AREA)
-    small = cv2.resize(small, (place.width, place.height), interpolation=cv2.INTER_LINEAR)
+    if less != (place.width, place.height):
+        small = cv2.resize(small, (place.width, place.height), interpolation=cv2.INTER_LINEAR)
     if (place.width, place.height) == size:
         return np.asarray(small, np.uint8)
     canvas = np.full((size[1], size[0], 3), FILL, np.uint8)

@@ -68,10 +68,12 @@ def test_convert_and_back(shared_data: Path, tmp_path: Path) -> None:
     said = dataset("convert", source, made, "--to", "kitti", "--map", "raccoon=animal").stdout
     assert said == f"{made} (kitti): 160 images, 173 objects\n"
     assert check(made).classes == {"animal": 173}
-    dataset("convert", made, back, "--to", "voc", "--copy", "--suffix", ".jpg")
+    dataset("convert", made, back, "--to", "voc", "--copy")
     assert read(back)[1].counts() == {"animal": 173}
     assert all(path.stat().st_nlink == 1 for path in (back / "JPEGImages").iterdir())
     before = content(back)
+    said = refusal("convert", made, tmp_path / "x", "--to", "voc", "--suffix", ".jpg", code=2)
+    assert "--suffix: images of voc stay as they are" in said
     assert "nothing was overwritten" in refusal("convert", made, back, "--to", "voc")
     assert content(back) == before
 
@@ -126,17 +128,26 @@ def test_a_split_that_cannot_be_leaves_nothing(films: Path, tmp_path: Path) -> N
                    code=2)  # fmt: skip
     assert "val_size: got 1.5" in said
     assert "group_pattern" in refusal("split", films, tmp_path / "out", "--group-pattern", "zebra")
-    assert ()
+    said = refusal(
+        "split", films, tmp_path / "out", "--group-pattern", r"(film\d)_", "--test-size", 0.2
+    )
+    assert "class 'b' is missing from" in said
+    assert "it needs images of at least 3 groups, 1 more" in said
     assert "already exists" in refusal("split", films, films)
     assert sorted(path.name for path in tmp_path.iterdir()) == there
 
 
-def test_parts_of_the_source_can_be_kept(shared_data: Path, tmp_path: Path) -> None:
-    source = shared_data / "bccd_voc"
-    dataset("split", source, tmp_path / "kept", "--to", "kitti", "--keep-parts")
-    dataset("split", source, tmp_path / "new", "--to", "coco", "--val-size", 0.25)
-    assert sorted(parts(tmp_path / "kept").values()).count("val") == 87
-    assert len(list((tmp_path / "new/val/images").iterdir())) == 73
+def test_parts_of_the_source_can_be_kept(films: Path, tmp_path: Path) -> None:
+    pattern = ("--group-pattern", r"(film\d)_")
+    dataset("split", films, tmp_path / "first", *pattern, "--val-size", 0.3)
+    dataset("split", tmp_path / "first", tmp_path / "kept", "--keep-parts")
+    assert parts(tmp_path / "kept") == parts(tmp_path / "first")
+    dataset(
+        "split", tmp_path / "first", tmp_path / "new", *pattern, "--val-size", 0.5, "--to", "coco"
+    )
+    _, found = read(tmp_path / "new")
+    assert sorted(image.part for image in found.images) == ["train"] * 12 + ["val"] * 12
+    assert found.counts() == {"a": 20, "b": 8}
 
 
 def test_a_stopped_resize_continues(

@@ -25,21 +25,33 @@ def table(found: Annotations) -> Counter[tuple[object, ...]]:
     )
 
 
-@pytest.mark.parametrize("form", conversion.WRITTEN)
-def test_blood_cells_through_every_format(shared_data: Path, tmp_path: Path, form: str) -> None:
+def test_blood_cells_become_kitti(shared_data: Path, tmp_path: Path) -> None:
     read_as, found = conversion.read(shared_data / "bccd_voc")
     assert (read_as, len(found.images), sum(found.counts().values())) == ("voc", 292, 3941)
     assert len(conversion.losses(found.problems)) == 2
     (tmp_path / "made").mkdir()
-    conversion.write(form, tmp_path / "made", found.images, found.labels)
+    conversion.write("kitti", tmp_path / "made", found.images, found.labels)
     again_as, again = conversion.read(tmp_path / "made")
-    assert (again_as, again.problems) == (form, [])
+    assert (again_as, again.problems) == ("kitti", [])
     assert again.counts() == {"RBC": 3348, "WBC": 301, "Platelets": 292}
     assert Counter(image.part for image in again.images) == {"train": 205, "val": 87}
     assert table(again) == table(found)
+
+
+@pytest.mark.parametrize("form", conversion.WRITTEN)
+def test_raccoons_through_every_format(shared_data: Path, tmp_path: Path, form: str) -> None:
+    _, found = conversion.read(shared_data / "raccoon_voc")
+    images = found.images[:40]
+    for place, image in enumerate(images):
+        image.part = ("train", "val", "test", "train")[place % 4]
+    conversion.write(form, tmp_path / "made", images, found.labels)
+    again_as, again = conversion.read(tmp_path / "made")
+    assert (again_as, again.problems, again.labels) == (form, [], ["raccoon"])
+    assert Counter(image.part for image in again.images) == {"train": 20, "val": 10, "test": 10}
+    assert table(again) == table(Annotations([], images))
     for image in again.images:
         assert image.path is not None
-        original = shared_data / "bccd_voc/JPEGImages" / image.path.name
+        original = shared_data / "raccoon_voc/images" / image.path.name
         assert image.path.read_bytes() == original.read_bytes()
 
 
