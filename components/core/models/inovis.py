@@ -24,8 +24,8 @@ from components.core.models.inovis_blocks import (
     normalization,
     plain_convolution,
 )
+from components.core.models.inovis_inputs import input_problems
 from components.core.models.inovis_options import (
-    MULTIPLE,
     channels_of,
     filters_of,
     injected_channels,
@@ -185,7 +185,17 @@ class INOVIS(nn.Module):
             InputError: inputs of other numbers or shapes.
         """
         if not _tracing():
-            self._refuse_other_inputs(levels, aux, coordinates)
+            problems = input_problems(
+                levels,
+                aux,
+                coordinates,
+                channels=self.channels,
+                aux_channels=self.aux_channels,
+                aux_amount=self.aux_amount,
+                flagged=self.mask_warped or self.reweight_with_validity,
+            )
+            if problems:
+                raise InputError(f"the network INOVIS got {'; '.join(problems)}")
         lookups = [self._at_depth(value) for value in coordinates]
         warped = [self._warped(*pair) for pair in zip(aux, lookups, strict=True)]
         absent = self.aux_amount - len(warped)
@@ -253,37 +263,6 @@ class INOVIS(nn.Module):
         each += self.reweight_with_validity
         return self.channels[self.depth] + lowest + each * self.aux_amount
 
-    def _refuse_other_inputs(
-        self, levels: Sequence[Tensor], aux: Sequence[Tensor], coordinates: Sequence[Tensor]
-    ) -> None:
-        problems = []
-        if len(levels) != len(self.channels):
-            problems.append(f"{len(levels)} levels instead of {len(self.channels)}")
-        if not 1 <= len(aux) <= self.aux_amount:
-            problems.append(f"{len(aux)} photographs instead of 1 to {self.aux_amount}")
-        if len(aux) != len(coordinates):
-            problems.append(f"{len(coordinates)} lookups for {len(aux)} photographs")
-        if levels:
-            batch, _, height, width = levels[0].shape
-            if height % MULTIPLE or width % MULTIPLE or not height or not width:
-                problems.append(
-                    f"{width}x{height} pixels, which are no multiples of {MULTIPLE}: crop the "
-                    "renderings and lookups"
-                )
-            for number, (value, channels) in enumerate(zip(levels, self.channels, strict=False)):
-                wanted = (batch, channels, height >> number, width >> number)
-                problems += _other_shape(f"level {number}", value, wanted)
-            for number, value in enumerate(aux):
-                wanted = (batch, self.aux_channels, *value.shape[-2:])
-                problems += _other_shape(f"photograph {number}", value, wanted)
-            flagged = self.mask_warped or self.reweight_with_validity
-            for number, value in enumerate(coordinates):
-                channels = 3 if flagged or value.shape[1] != 2 else 2
-                wanted = (batch, channels, height, width)
-                problems += _other_shape(f"lookups {number}", value, wanted)
-        if problems:
-            raise InputError(f"the network INOVIS got {'; '.join(problems)}")
-
 
 _ARGUMENTS = frozenset(INOVIS.__init__.__annotations__) - {"return"}
 _normalization = normalization  # an argument has the same name
@@ -310,10 +289,3 @@ def _initialize(module: nn.Module) -> None:
         return
     assert module.bias is not None
     nn.init.zeros_(module.bias)
-
-
-def _other_shape(name: str, value: Tensor, wanted: tuple[int, ...]) -> list[str]:
-    if tuple(value.shape) == wanted:
-        return []
-    shape, expected = (" x ".join(str(n) for n in sizes) for sizes in (value.shape, wanted))
-    return [f"{name} of {shape} instead of {expected}"]

@@ -14,25 +14,25 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from components.core import files
 from components.core.errors import InputError, TrainyardError
 from components.core.formats.viewer_network import ViewerNetwork, write_viewer_network
 from components.core.models.inovis import INOVIS
-from components.core.models.inovis_options import MULTIPLE
-from components.core.models.warp import identity_coordinates
-
-Inputs = tuple[tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor, ...]]
-"""Renderings at each resolution, photographs, and lookups, as a renderer takes them."""
+from components.core.models.inovis_inputs import Inputs, example_inputs
 
 TOLERANCE = 1e-4
 """Largest accepted difference of a value in [0, 1] between the trace and the network."""
 
-_EXAMPLE, _OTHER = (32, 48), (48, 32)
-"""Height and width, of renderings and of photographs, of what the trace is recorded with."""
+_COMPARED: tuple[dict[str, Any], ...] = (
+    {"size": (48, 32), "aux_size": (32, 48), "batch": 2, "seed": 1},
+    {"size": (80, 64), "aux_size": (72, 96), "seed": 2},
+)
+"""Inputs that a trace is compared on, of other sizes than what it is recorded with."""
 
 
 def export_trace(network: INOVIS, path: Path) -> float:
@@ -51,21 +51,23 @@ def export_trace(network: INOVIS, path: Path) -> float:
     Raises:
         TrainyardError: the trace computes something else.
     """
-    plain = copy.deepcopy(network).to("cpu", torch.float32, memory_format=torch.contiguous_format)
+    plain = (
+        copy.deepcopy(network).to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
+    )
     plain.eval().requires_grad_(False)
+    given = plain.channels, plain.aux_channels, plain.aux_amount
     with files.atomic_path(path) as temporary:
         with _quiet():
-            trace = torch.jit.trace(plain, example_inputs(plain), check_trace=False)
+            trace = torch.jit.trace(  # type: ignore[no-untyped-call]
+                plain, example_inputs(*given), check_trace=False
+            )
             content = io.BytesIO()
             torch.jit.save(trace, content)
         with open(temporary, "wb") as file:
             file.write(_without_places(content.getvalue()))
             file.flush()
             os.fsync(file.fileno())
-        batches = [
-            example_inputs(plain, _OTHER, _EXAMPLE, batch=2, seed=1),
-            example_inputs(plain, (80, 64), (70, 90), seed=2),
-        ]
+        batches = [example_inputs(*given, **sizes) for sizes in _COMPARED]
         return verify_trace(temporary, plain, batches)
 
 
@@ -115,7 +117,9 @@ def load_trace(path: Path) -> torch.jit.ScriptModule:
     """
     try:
         with _quiet():
-            trace: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu")
+            trace: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
+                str(path), map_location="cpu"
+            )
     except (RuntimeError, ValueError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path} cannot be read as TorchScript: {reason}") from None
@@ -123,7 +127,12 @@ def load_trace(path: Path) -> torch.jit.ScriptModule:
 
 
 def write_for_viewer(
-    folder: Path, name: str, network: INOVIS, *, pre_init_lookups: bool = False
+    folder: Path,
+    name: str,
+    network: INOVIS,
+    *,
+    pre_init_lookups: bool = False,
+    replace: bool = False,
 ) -> ViewerNetwork:
     """Writes `<name>.pt` and, when it is proved, `<name>.txt`, as the viewer reads them.
 
@@ -132,13 +141,17 @@ def write_for_viewer(
         name: of the network, without spaces.
         network: takes no more than the viewer has.
         pre_init_lookups: whether it was trained with lookups that the viewer's `Pre Init MV` fills.
+        replace: write over a network of that name; otherwise it is refused.
 
     Raises:
-        InputError: the viewer could not use it.
+        InputError: the viewer could not use it, or has a network of that name.
         TrainyardError: the trace computes something else.
     """
     about = viewer_network(name, network, pre_init_lookups=pre_init_lookups)
-    if problems := [*about.problems(), *_viewer_problems(network)]:
+    problems = [*about.problems(), *_viewer_problems(network)]
+    if not replace and any((folder / f"{name}{suffix}").exists() for suffix in (".pt", ".txt")):
+        problems.append(f"name: {folder} has a network {name!r}; choose another name")
+    if problems:
         raise InputError(f"the viewer cannot use this network: {'; '.join(problems)}")
     export_trace(network, folder / f"{name}.pt")
     write_viewer_network(folder, about)
@@ -154,48 +167,6 @@ def viewer_network(name: str, network: INOVIS, *, pre_init_lookups: bool = False
         groundtruth_amount=network.aux_amount,
         pre_init_lookups=pre_init_lookups,
     )
-
-
-def example_inputs(
-    network: INOVIS,
-    size: tuple[int, int] = _EXAMPLE,
-    aux_size: tuple[int, int] = _OTHER,
-    batch: int = 1,
-    seed: int = 0,
-) -> Inputs:
-    """Random inputs of a renderer, float32 on the CPU, with lookups that look around.
-
-    Some lookups are outside the photographs, some are not finite, and some are no surface.
-
-    Args:
-        network: whose inputs.
-        size: height and width of the rendering in pixels, multiples of 16.
-        aux_size: of the photographs; multiples of 8.
-        batch: number of examples.
-        seed: of the random numbers.
-
-    Raises:
-        InputError: a size that is no multiple of 16.
-    """
-    if size[0] % MULTIPLE or size[1] % MULTIPLE:
-        raise InputError(f"size: {size[1]}x{size[0]} pixels are no multiples of {MULTIPLE}")
-    random = torch.Generator().manual_seed(seed)
-
-    def values(channels: int, height: int, width: int) -> Tensor:
-        return torch.rand(batch, channels, height, width, generator=random)
-
-    levels = tuple(
-        values(channels, size[0] >> number, size[1] >> number)
-        for number, channels in enumerate(network.channels)
-    )
-    aux = tuple(values(network.aux_channels, *aux_size) for _ in range(network.aux_amount))
-    lookups = []
-    for _ in range(network.aux_amount):
-        moved = identity_coordinates(*size) + 0.5 * (values(3, *size) - 0.5)
-        moved[:, 2] = (values(1, *size)[:, 0] > 0.2).float()
-        moved[:, :2, :2] = float("nan")
-        lookups.append(moved)
-    return levels, aux, tuple(lookups)
 
 
 def _viewer_problems(network: INOVIS) -> list[str]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
-from torchvision.models import vgg16
+from torchvision.models.vgg import cfgs, make_layers
 from torchvision.transforms.functional import normalize
 
 from components.core.errors import InputError
@@ -23,13 +23,13 @@ def pair(batch=2, size=(48, 40), seed=0):
 @pytest.fixture(scope="module")
 def reference():
     torch.manual_seed(3)
-    return vgg16(weights=None).eval()
+    return make_layers(cfgs["D"]).eval()  # the part of vgg16 that matters
 
 
 @pytest.fixture(scope="module")
 def vgg_weights(reference, tmp_path_factory):
     path = tmp_path_factory.mktemp("vgg") / "vgg16.pth"
-    torch.save(reference.state_dict(), path)
+    torch.save({f"features.{name}": v for name, v in reference.state_dict().items()}, path)
     return str(path)
 
 
@@ -74,7 +74,7 @@ def vgg_by_hand(reference, image, target):
     for x in (image, target):
         x = normalize(x, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
         kept = []
-        for number, layer in enumerate(reference.features[:23]):
+        for number, layer in enumerate(reference[:23]):
             x = layer(x)
             if number in (3, 8, 15, 22):
                 kept.append(x.clone())
@@ -124,7 +124,7 @@ def test_equal_images_have_no_loss_and_others_are_pulled_to_the_target(name, vgg
 def test_pixels_that_do_not_count_have_no_say(name, vgg_weights):
     image, target = pair()
     valid = torch.ones(2, 1, 48, 40)
-    valid[:, :, 10:20, 5:30] = 0
+    valid[:, :, 10:30, 5:30] = 0
     loss = RenderingLoss(name, vgg_weights)
     image.requires_grad_()
     loss(image, target, valid).backward()
@@ -197,7 +197,7 @@ def test_losses_that_cannot_be_computed_are_named(tmp_path, vgg_weights):
         InputError, match=r"half.pth are not the weights of VGG-16: features.0.bias"
     ):
         RenderingLoss("VGG", tmp_path / "half.pth")
-    with pytest.raises(InputError, match="gone.pth does not exist"):
+    with pytest.raises(InputError, match=r"gone.pth does not exist"):
         RenderingLoss("VGG", tmp_path / "gone.pth")
 
 
