@@ -17,6 +17,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 words_argument = click.argument("words", nargs=-1, metavar="[PROJECT] EXPERIMENT...")
 
 
+unpruned_option = click.option(
+    "--unpruned", is_flag=True, help="Take the model as trained, though a pruned one is there."
+)
+
+
 def common_options(function: F) -> F:
     """Options of every task."""
     options = (
@@ -126,6 +131,7 @@ def train(project: str, /, words: tuple[str, ...], stop: bool, **options: Any) -
 
 @tao.command()
 @words_argument
+@unpruned_option
 @common_options
 @click.pass_obj
 def evaluate(project: str, /, words: tuple[str, ...], **options: Any) -> None:
@@ -145,33 +151,38 @@ def prune(project: str, /, words: tuple[str, ...], **options: Any) -> None:
 @tao.command()
 @words_argument
 @click.option("-m", "--model", default="", help="Checkpoint in place of the file's export_model.")
+@unpruned_option
 @common_options
 @click.pass_obj
 def export(project: str, /, words: tuple[str, ...], model: str, **options: Any) -> None:
     """Export the models of EXPERIMENTs as ONNX or TensorRT engines."""
-    _run("export", project, words, options, {"export_model": model} if model else {})
+    _run("export", project, words, {**options, "wanted": model})
 
 
-def _run(
-    task: str,
-    project: str,
-    words: tuple[str, ...],
-    options: dict[str, Any],
-    more: dict[str, Any] | None = None,
-) -> None:
+@tao.command()
+@words_argument
+@common_options
+@click.pass_obj
+def engine(project: str, /, words: tuple[str, ...], **options: Any) -> None:
+    """Build TensorRT engines of what was exported, for the GPU that is here."""
+    _run("engine", project, words, options)
+
+
+def _run(task: str, project: str, words: tuple[str, ...], options: dict[str, Any]) -> None:
     from pipelines import tao_running
 
     # the stage tells the warnings itself
     opened, names = _opened(options["own_project"] or project, words, told=options["dry_run"])
-    steps = tao_running.steps(task, opened, names, options["pairs"], more or {})
+    steps = tao_running.steps(task, opened, names, options["pairs"], options.get("unpruned", False))
     if options["dry_run"]:
         from pipelines.tao_dry_run import lines
 
         for step in steps:
-            release = getattr(step.settings, "release", "")
-            for line in lines(task, opened.folder, step.experiment.name, release):
+            for line in lines(task, step.settings.model_dump(), options.get("wanted", "")):
                 click.echo(line)
         return
+    if wanted := options.get("wanted", ""):
+        steps = tao_running.with_checkpoint(steps, wanted)
     tao_running.require_sound(steps, options["overwrite"])
     raise SystemExit(tao_running.run(steps, options["overwrite"], options["keep_going"]))
 

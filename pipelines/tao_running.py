@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from components.core.settings import Settings, build, parse_assignments
 from components.core.stage import Stage
 from components.core.tao.experiment import Experiment
 from components.core.tao.project import Project
-from pipelines import tao_done
+from pipelines import tao_choice, tao_done
 from pipelines.tao_places import STATE, exchange, place
 
 STAGES = {
@@ -92,7 +92,7 @@ class Step:
         found = []
         for name, path in self.inputs.items():
             if not path.is_dir():
-                needs = "convert" if name == "records" else "train"
+                needs = {"records": "convert", "exported": "export"}.get(name, "train")
                 found.append(
                     f"{self.experiment.name}: {path} is not there; run this first: "
                     f"trainyard tao -p {self.experiment.layout.folder} {needs} "
@@ -114,7 +114,11 @@ class Step:
 
 
 def steps(
-    task: str, project: Project, names: Sequence[str], pairs: Sequence[str], more: Mapping[str, Any]
+    task: str,
+    project: Project,
+    names: Sequence[str],
+    pairs: Sequence[str] = (),
+    unpruned: bool = False,
 ) -> list[Step]:
     """A step for each of the experiments named.
 
@@ -123,7 +127,7 @@ def steps(
         project: that has them.
         names: of experiments.
         pairs: `key=value`, settings of the stage for all of them.
-        more: further settings.
+        unpruned: take the model as it was trained, though a pruned one is there.
 
     Raises:
         SettingsError: with every wrong name and setting.
@@ -133,7 +137,7 @@ def steps(
         raise SettingsError([f"name experiments; {project.name} has {listed}"], "the command line")
     stage: Stage[Any] = importlib.import_module(f"components.{STAGES[task]}.stage").STAGE
     texts = {n for n, field in stage.settings.model_fields.items() if field.annotation is str}
-    given = {**more, **parse_assignments(pairs, texts)}
+    given = parse_assignments(pairs, texts)
     problems: list[str] = []
     made = []
     for name in names:
@@ -147,10 +151,35 @@ def steps(
             problems.append(str(error))
         else:
             inputs = {n: place(experiment, n) for n in stage.inputs if n not in stage.optional}
+            pruned = place(experiment, "pruned")
+            if "model" in inputs and "pruned" not in stage.outputs and pruned.is_dir():
+                inputs["model"] = inputs["model"] if unpruned else pruned
             outputs = {n: place(experiment, n) for n in stage.outputs if n not in SHOWN_ONLY}
             made.append(Step(task, experiment, stage, settings, inputs, outputs))
     if problems:
         raise SettingsError(list(dict.fromkeys(problems)), "the command line")
+    return made
+
+
+def with_checkpoint(chosen: Sequence[Step], wanted: str) -> list[Step]:
+    """The steps with this checkpoint of each training in place of the model that is kept.
+
+    Raises:
+        ProblemsError: it is not among the checkpoints of a training.
+    """
+    problems = []
+    made = []
+    for step in chosen:
+        release = getattr(step.settings, "release", "")
+        if not step.inputs["records"].is_dir():
+            made.append(step)  # told with what else is missing
+        elif text := tao_choice.problem(step.experiment, release, wanted):
+            problems.append(InputError(text))
+        else:
+            model = tao_choice.taken(step.experiment, release, wanted, Reporter(step.stage.name))
+            made.append(replace(step, inputs={**step.inputs, "model": model}))
+    if problems:
+        raise ProblemsError(problems, "the experiments")
     return made
 
 
@@ -205,6 +234,8 @@ def _code_of(step: Step, overwrite: bool) -> int:
 def _run_one(step: Step, overwrite: bool) -> None:
     report = Reporter(step.stage.name)
     report.message(f"experiment {step.experiment.name} of {step.experiment.project}")
+    if "model" in step.inputs:
+        report.message(f"model: {step.inputs['model']}")
     if step.is_done:
         report.message("done already, and nothing has changed since; what is there stays")
         return

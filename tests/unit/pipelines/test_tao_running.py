@@ -92,9 +92,7 @@ def test_a_result_is_replaced_only_where_wanted_and_never_deleted(
     later.mkdir()
     (later / "model.onnx").write_text("of the first", encoding="utf-8")
 
-    with pytest.raises(
-        ProblemsError, match=r"other settings, .*; --overwrite moves"
-    ):
+    with pytest.raises(ProblemsError, match=r"other settings, .*; --overwrite moves"):
         require_sound([step(project, DSSD, "second")], overwrite=False)
     require_sound([step(project, DSSD)], overwrite=False)
     assert content(project, DSSD) == "first"
