@@ -56,7 +56,8 @@ def read_renderer_weights(path: Path) -> dict[str, Tensor]:
     if path.is_file() and path.suffix != ".safetensors":
         if _is_trace(path):
             return dict(load_trace(path).state_dict())
-        if unknown := _unsafe_names(path):
+        unknown = _unsafe_names(path)
+        if unknown or path.name == ZOO:
             return _from_zoo(path, unknown)
     return read_weights(path)
 
