@@ -169,11 +169,11 @@ def engine(project: str, /, words: tuple[str, ...], **options: Any) -> None:
 
 
 def _run(task: str, project: str, words: tuple[str, ...], options: dict[str, Any]) -> None:
-    from pipelines import tao_running
+    from pipelines import tao_running, tao_steps
 
     # the stage tells the warnings itself
     opened, names = _opened(options["own_project"] or project, words, told=options["dry_run"])
-    steps = tao_running.steps(task, opened, names, options["pairs"], options.get("unpruned", False))
+    steps = tao_steps.steps(task, opened, names, options["pairs"], options.get("unpruned", False))
     if options["dry_run"]:
         from pipelines.tao_dry_run import lines
 

@@ -20,7 +20,8 @@ from components.core.tao.key import VARIABLE
 from components.core.tao.project import Project
 from pipelines.demo_tao import write_project
 from pipelines.tao_places import place, project_and_experiments
-from pipelines.tao_running import Step, require_sound, run
+from pipelines.tao_running import require_sound, run
+from pipelines.tao_steps import Step
 
 SECRET = "tlt_encode"
 DSSD, DETECTNET = "dssd_resnet18_01", "detectnetv2_resnet18_01"
