@@ -254,3 +254,19 @@ def test_all_wrong_inputs_are_named_together():
         assert words in str(error.value)
     assert "1 lookups for 5 photographs; " in str(error.value)
     assert "lookups 0 of 1 x 2 x 32 x 48 instead of 1 x 3 x 32 x 40" in str(error.value)
+
+
+def test_half_precision_and_channels_last_render_the_same_image():
+    network = renderer()
+    given = inputs(network, size=(48, 48), aux_size=(48, 40), batch=2)
+    with torch.no_grad():
+        plain = network(*given)
+        last = network.to(memory_format=torch.channels_last)(*given)
+    torch.testing.assert_close(last, plain, rtol=0, atol=1e-5)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        coarse = network(*given)
+    assert 1e-5 < (coarse.float() - plain).abs().mean() < 0.01
+    with torch.autocast("cpu", torch.bfloat16):
+        image = network.train()(*given)
+    image.float().square().mean().backward()
+    assert all(value.grad.isfinite().all() for value in network.parameters())
