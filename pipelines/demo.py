@@ -1,4 +1,4 @@
-"""The demonstrations; most are of digits that move, and only motion tells the class.
+"""The demonstrations; those of clips are of digits that move, and only motion tells the class.
 
 Every digit occurs in every class at every place: one still frame says nothing about the class.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from components.core import files
 from components.core.errors import SettingsError
 from components.core.settings import closest
-from pipelines import demo_tinyvirat
+from pipelines import demo_shapes, demo_tinyvirat
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,6 +60,18 @@ OF_SOURCES: dict[str, Any] = {
     "learning_rate": 0.003,
 }
 """Parameters that suit the clips in two sources, for a Keras network."""
+
+OF_SHAPES: dict[str, Any] = {
+    "model_name": "shapes",
+    "variants": "fcos:mobilenet_v3_large",
+    "channels": 64,
+    "min_size": 0,
+    "epochs": 12,
+    "batch_size": 4,
+    "optimizer": "adamw",
+    "learning_rate": 0.001,
+}
+"""Parameters that suit images of shapes, for a detector from scratch."""
 
 SEARCH: dict[str, Any] = {
     "n_trials": 10,
@@ -153,6 +165,9 @@ DEMOS = {
         "low_resolution_actions", demo_tinyvirat.write_clips, demo_tinyvirat.PARAMETERS
     ),
     "video_classification": Demo("video_classification", write_sources, OF_SOURCES),
+    "weed_detection": Demo(
+        "weed_detection", demo_shapes.write_images, OF_SHAPES, "annotations", "images"
+    ),
     "sweep": Demo("action_recognition", write_clips, {**PARAMETERS, **SEARCH}),
 }
 """By name, which is that of the pipeline, or of what is special about the run."""

@@ -20,10 +20,10 @@ def own(stage: Stage[Any], values: Mapping[str, Any]) -> dict[str, Any]:
 
 def search_problems(train: Stage[Any], values: Mapping[str, Any]) -> list[str]:
     """What the trainer says of the search; without one there is nothing to ask."""
-    fields = [field for field in SWEEP.settings.model_fields if field not in SWEEP_FIXED]
-    own = {field: values[field] for field in fields}
-    if not (own["n_trials"] or own["search_space"]):
+    if not (values["n_trials"] or values["search_space"]):
         return []
-    sweep = SWEEP.settings(**own, trainer=train.name, settings=own(train, values))
+    fields = [field for field in SWEEP.settings.model_fields if field not in SWEEP_FIXED]
+    asked = {field: values[field] for field in fields}
+    sweep = SWEEP.settings(**asked, trainer=train.name, settings=own(train, values))
     wrong = SweepPlan.of(sweep)[1]
     return [text for error in wrong for text in getattr(error, "problems", [str(error)])]

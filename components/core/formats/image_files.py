@@ -25,6 +25,7 @@ class ImageFiles:
         self.names = sorted(_walk(folder) if names is None else names)
         self._used: set[str] = set()
         self._known = set(self.names)
+        self._folders = {folder_of(name) for name in self.names} - {""}
         self._by_file: dict[str, list[str]] = {}
         self._by_stem: dict[str, list[str]] = {}
         for name in self.names:
@@ -36,7 +37,8 @@ class ImageFiles:
         """The file that an annotation calls `name`, or None.
 
         It is the file of this path below the folder; else the only one of this name in any folder,
-        or of several the one whose folders agree best; else one that differs in its extension.
+        or of several the one whose folders agree best; else one that differs in its extension. Where
+        there is a folder as `name` says, only files below it are taken.
         """
         best = self.candidates(name)
         if len(best) != 1:
@@ -50,10 +52,11 @@ class ImageFiles:
         if wanted in self._known:
             return [wanted]
         path = PurePosixPath(wanted)
-        if found := self._by_file.get(path.name, []):
-            return _best(wanted, found)
         stem = path.stem if path.suffix.lower() in EXTENSIONS else path.name
-        return _best(wanted, self._by_stem.get(stem, []))
+        found = self._by_file.get(path.name) or self._by_stem.get(stem, [])
+        if (folder := folder_of(wanted)) in self._folders:
+            found = [name for name in found if name.startswith(f"{folder}/")]
+        return _best(wanted, found)
 
     def unused(self) -> list[str]:
         """Names, below the folder, of the images that were never found."""

@@ -82,9 +82,11 @@ def feature_pyramid(
     network = cast(nn.Module, get_model(backbone, weights=None))
     found = _features(network)
     network = with_norm(network, norm)
-    body = create_feature_extractor(
+    traced = create_feature_extractor(
         network, {found[stride][0]: str(index) for index, stride in enumerate(strides)}
     )
+    # As a plain GraphModule: copies of what torchvision returns are always in training mode.
+    body = GraphModule(traced, traced.graph)
     _freeze(body, [found[stride][0] for stride in PARTS if stride in found], trainable_layers)
     widths = [found[stride][1] for stride in strides]
     fpn = FeaturePyramidNetwork(widths, channels, extra(widths[-1]), pyramid_norm)

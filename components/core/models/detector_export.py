@@ -105,7 +105,7 @@ def _evaluated(network: nn.Module) -> nn.Module:
     """A copy on the CPU, in evaluation mode; the network's own modes stay as they are."""
     modes = [(module, module.training) for module in network.modules()]
     try:
-        return copy.deepcopy(network.eval()).cpu().float()
+        return copy.deepcopy(network.eval()).cpu().float().eval()
     finally:
         for module, training in modes:
             module.training = training

@@ -30,6 +30,7 @@ def folder_with(folder: Path, *names: str) -> ImageFiles:
         ("2.jpg", "b/2.png"),
         ("1.png", None),  # two of them
         ("9.png", None),
+        ("a/2.png", None),  # that of folder b shows something else
     ],
 )
 def test_the_best_match_is_found(tmp_path: Path, wanted: str, found: str | None) -> None:

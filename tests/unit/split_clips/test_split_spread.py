@@ -12,8 +12,8 @@ from components.core.artifacts.split import Split
 from components.core.artifacts.task import Task
 from components.core.errors import InputError
 from components.core.settings import build
-from components.split_clips.folders import mixed, shared_evenly
 from components.core.splitting.sizes import shared
+from components.split_clips.folders import mixed, shared_evenly
 from components.split_clips.stage import STAGE, SplitSettings
 
 MEALS = {"A/eating_soup": 3, "A/eating_bread": 50, "B/eating_rice": 50, "B/walking": 30}

@@ -93,6 +93,14 @@ def test_the_file_holds_for_any_batch_and_size(exported):
     assert verify_detector(path, network, batches) < 1e-3
 
 
+@pytest.mark.parametrize("backbone", ["efficientnet_b0", "convnext_tiny", "shufflenet_v2_x0_5"])
+def test_other_backbones_are_exported_for_any_size_as_well(backbone, tmp_path):
+    network = tiny_detector("fcos", backbone=backbone)
+    export_detector(network, (64, 96), tmp_path / "model.onnx")
+    batches = [torch.rand(1, 3, 64, 64), torch.rand(3, 3, 33, 100)]
+    assert verify_detector(tmp_path / "model.onnx", network, batches) < 1e-3
+
+
 def test_the_file_describes_itself_and_nothing_of_the_machine(exported):
     _, _, _, path = exported
     graph = onnx.load(str(path)).graph

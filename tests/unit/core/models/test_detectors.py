@@ -1,5 +1,7 @@
 """Detectors on any backbone: they are torchvision's, take images as they are, and learn."""
 
+import copy
+
 import pytest
 import torch
 import torchvision.models
@@ -69,8 +71,11 @@ def test_a_network_learns_from_boxes_and_from_images_without_any(name, backbone)
     assert all(torch.isfinite(loss) for loss in losses.values())
     without = [k for k, p in network.named_parameters() if p.requires_grad and p.grad is None]
     assert not without
+    network.zero_grad()
     negative = sum(network(images, [EMPTY, EMPTY]).values())
+    negative.backward()  # several processes wait for each other's gradient of every parameter
     assert torch.isfinite(negative)
+    assert not [k for k, p in network.named_parameters() if p.requires_grad and p.grad is None]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -87,6 +92,19 @@ def test_images_are_normalised_once_padded_and_never_resized(name, training):
     torch.testing.assert_close(batch[0, :, :70, :90], (image - mean) / deviation)
     assert not batch[0, :, 70:].any()
     assert not batch[1, :, 40:].any()
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "efficientnet_b0", "shufflenet_v2_x0_5"])
+def test_copies_keep_the_mode_and_change_with_it(backbone):
+    """As those that average weights; torchvision's own feature extractors do not."""
+    network = tiny_detector("fcos", backbone=backbone, norm="batch")
+    image = torch.rand(1, 3, 64, 64)
+    twin = copy.deepcopy(network)
+    expected = network.backbone(image)["0"]
+    torch.testing.assert_close(twin.backbone(image)["0"], expected, rtol=0, atol=0)
+    assert (twin.train().backbone(image)["0"] - expected).abs().max() > 1e-3
+    twin.load_state_dict(network.state_dict())  # training had moved the statistics
+    torch.testing.assert_close(twin.eval().backbone(image)["0"], expected, rtol=0, atol=0)
 
 
 def test_targets_are_not_changed():
