@@ -184,6 +184,10 @@ PLACEMENTS = {
     "train_video": Placement(cpu="8", memory="32Gi", gpus=1, shared_memory="8Gi"),
     "train_keras": Placement(cpu="8", memory="32Gi", gpus=1, shared_memory="8Gi"),
     "train_detector": Placement(cpu="8", memory="32Gi", gpus=1, shared_memory="8Gi"),
+    "rendering_sync": Placement(cpu="4", memory="8Gi", s3=True, cached=False),
+    "train_renderer": Placement(cpu="8", memory="32Gi", gpus=1, shared_memory="8Gi"),
+    "evaluate_renderings": Placement(cpu="8", memory="16Gi", shared_memory="4Gi"),
+    "publish_renderer": Placement(cpu="2", memory="8Gi", s3=True, cached=False),
     "evaluate_clips": Placement(cpu="8", memory="16Gi", shared_memory="4Gi"),
     "evaluate_detections": Placement(cpu="8", memory="16Gi", shared_memory="4Gi"),
     "triton_publish": Placement(cpu="2", memory="8Gi", s3=True, cached=False),
@@ -221,6 +225,7 @@ _ON_PRP: dict[str, dict[str, Any]] = {
         "shared_memory": "16Gi",
         "deadline": 96 * HOUR,
     },
+    "train_renderer": {"deadline": 96 * HOUR},
     "hpo_sweep": {"ephemeral_storage": "40Gi", "deadline": 96 * HOUR},
 }
 
@@ -231,11 +236,10 @@ PRP_PLACEMENTS = {
 """The same for Jobs on PRP: bounded in disk and time, and training on four GPUs of one node."""
 
 
-class ClusterChoice(Settings):
-    """Pipeline parameters that say where the GPU steps run, and how many search at the same time:
-    whoever fills in the Kubeflow form chooses; for Jobs the first three are the options of the same
-    names. They are the steps' placement, never their settings; the embedded runner takes what the
-    machine has, and searches alone."""
+class GpuChoice(Settings):
+    """Pipeline parameters that say where the GPU steps run: whoever fills in the Kubeflow form
+    chooses; for Jobs they are the options of the same names. They are the steps' placement, never
+    their settings; the embedded runner takes what the machine has."""
 
     gpus: str = Field(
         "1",
@@ -255,13 +259,6 @@ class ClusterChoice(Settings):
         '{"nvidia.com/gpu.product": "NVIDIA-A10"}',
     )
 
-    more_workers: list[int] = Field(
-        [],
-        description="On a cluster: numbers of further workers that search together with the first, "
-        "such as [1, 2, 3], each with the GPUs of a step; they share a volume, or PostgreSQL "
-        "(TRAINYARD_OPTUNA_STORAGE)",
-    )
-
     @field_validator("gpus", mode="before")
     @classmethod
     def _as_text(cls, value: object) -> object:
@@ -274,13 +271,6 @@ class ClusterChoice(Settings):
             raise ValueError(problem)
         return value
 
-    @field_validator("more_workers")
-    @classmethod
-    def _are_numbers(cls, values: list[int]) -> list[int]:
-        if len({*values}) < len(values) or not all(1 <= value <= 999 for value in values):
-            raise ValueError("expected different numbers from 1 to 999, such as [1, 2, 3]")
-        return values
-
     @field_validator("node_selector")
     @classmethod
     def _are_labels(cls, value: dict[str, str]) -> dict[str, str]:
@@ -289,8 +279,26 @@ class ClusterChoice(Settings):
         return value
 
 
-GPU_PARAMETERS = ("gpus", "gpu_type", "node_selector")
-"""Those of ClusterChoice that place a task."""
+class ClusterChoice(GpuChoice):
+    """The same, and how many search at the same time; the embedded runner searches alone."""
+
+    more_workers: list[int] = Field(
+        [],
+        description="On a cluster: numbers of further workers that search together with the first, "
+        "such as [1, 2, 3], each with the GPUs of a step; they share a volume, or PostgreSQL "
+        "(TRAINYARD_OPTUNA_STORAGE)",
+    )
+
+    @field_validator("more_workers")
+    @classmethod
+    def _are_numbers(cls, values: list[int]) -> list[int]:
+        if len({*values}) < len(values) or not all(1 <= value <= 999 for value in values):
+            raise ValueError("expected different numbers from 1 to 999, such as [1, 2, 3]")
+        return values
+
+
+GPU_PARAMETERS = tuple(GpuChoice.model_fields)
+"""Those that place a task."""
 
 
 def place(task: Any, placement: Placement, chosen: Mapping[str, Any] | None = None) -> Any:
