@@ -47,13 +47,18 @@ def evaluated(model: Path, known: Collection[str]) -> tuple[Path, ModelBundle]:
         InputError: `model` is no bundle.
     """
     best = ModelBundle.load(model)
-    if best.fingerprint not in known:
+    if not was_evaluated(best, known):
         variants = sorted(path.parent for path in model.glob(f"variants/*/{ModelBundle.FILE}"))
         for place in [*kept(model).values(), *variants]:
             bundle = ModelBundle.load(place)
             if bundle.fingerprint in known:
                 return place, bundle
     return model, best
+
+
+def was_evaluated(bundle: ModelBundle, known: Collection[str]) -> bool:
+    """Whether a bundle, or the one that it was exported from, is among those evaluated."""
+    return bool({bundle.fingerprint, bundle.architecture.get("exported_from")} & {*known})
 
 
 def servable(
@@ -79,6 +84,11 @@ def servable(
     if not can or serve_as not in ("auto", *can):
         raise InputError(_cannot(place, bundle, serve_as, can))
     kind = can[0] if serve_as == "auto" else serve_as
+    if kind == "onnx" and (plugins := bundle.architecture.get("plugins")):
+        raise InputError(
+            f"{place}: its ONNX file holds {', '.join(plugins)}, which only TensorRT runs; build "
+            "an engine with tao_engine and publish that"
+        )
     if kind not in bundle.formats:
         return Servable(place, bundle, kind, _exported(place, bundle, work, report))
     path = bundle.file(place, kind)

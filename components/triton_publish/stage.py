@@ -1,9 +1,9 @@
 """Publishes a trained model into a Triton model repository.
 
-Writes `<model>/<version>/model.savedmodel` or `model.onnx` with `config.pbtxt`, labels, a model
-card and, of clips, `<model>.config`; the next free version appears whole, earlier ones stay. The
-same model is never published twice. With `triton_url` a running server loads it, and its answer is
-compared.
+Writes `<model>/<version>/model.savedmodel`, `model.onnx` or `model.plan` with `config.pbtxt`,
+labels, a model card and, of clips, `<model>.config`; the next free version appears whole, earlier
+ones stay. The same model is never published twice. With `triton_url` a running server loads it, and
+its answer is compared.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class PublishSettings(Settings):
         description="Model repository: a folder or s3://bucket/prefix; '' makes one in the output",
         json_schema_extra=WRITTEN_PLACE,
     )
-    serve_as: Literal["auto", "onnx", "savedmodel"] = Field(
+    serve_as: Literal["auto", "onnx", "savedmodel", "tensorrt"] = Field(
         "auto",
-        description="Format to serve: auto takes a SavedModel where the model has one; NVIDIA's "
-        "servers newer than 25.02 need onnx",
+        description="Format to serve: auto takes a SavedModel or TensorRT engine where the model "
+        "has one; NVIDIA's servers newer than 25.02 need onnx instead of a SavedModel",
     )
     keep_versions: int = Field(
         0, ge=0, description="Newest versions to keep, older ones are removed; 0 keeps all"
@@ -124,7 +124,8 @@ STAGE = Stage(
     function=publish,
     inputs={
         "model": "the trained model (ModelBundle)",
-        "evaluation": "its evaluation, for the model card (Evaluation or DetectionEvaluation)",
+        "evaluation": "its evaluation, for the model card (Evaluation, DetectionEvaluation or "
+        "TaoEvaluation)",
         "task": "Task whose settings take the place of those given (optional)",
     },
     outputs={"published": "where it was published, and its model card (Publication)"},

@@ -16,8 +16,8 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 BETTER = (("map", 1), ("map50", 1), ("val_loss", -1))
 """Figures that tell which epoch is best, the first one that is known; 1 where more is better."""
 
-FINAL = "model"
-"""Stem of DetectNet_v2's last checkpoint, which lies in `weights` and names no epoch."""
+SHOWN = 6
+"""Names that an error lists."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,9 @@ def choose(
     if name:
         fitting = [one for one in found if name in (one.path.name, one.path.stem)]
         if not fitting:
-            have = ", ".join(one.path.stem for one in found)
-            raise InputError(f"there is no checkpoint {name!r}; there are {have}")
+            have = [one.path.stem for one in found]
+            shown = ", ".join(have if len(have) <= SHOWN else [*have[: SHOWN - 1], "…", have[-1]])
+            raise InputError(f"there is no checkpoint {name!r}; there are {shown}")
         return fitting[-1], f"it is called {name}"
     epochs = {one.epoch: one for one in found if one.epoch}
     for figure, sign in BETTER:

@@ -37,8 +37,8 @@ def numbers(repository):
     return [(version.number, version.complete) for version in repository.versions()]
 
 
-def test_both_kinds_of_graph_are_known():
-    assert GRAPHS == ("model.savedmodel/saved_model.pb", "model.onnx")
+def test_all_kinds_of_graph_are_known():
+    assert GRAPHS == ("model.savedmodel/saved_model.pb", "model.plan", "model.onnx")
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
