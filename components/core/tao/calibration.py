@@ -93,14 +93,15 @@ def validation_frames(folder: Path) -> set[str]:
 
 def _records(path: Path) -> Iterator[bytes]:
     """The records of a TFRecord file: length (8 bytes), its checksum (4), content, checksum (4)."""
-    content = path.read_bytes()
-    place = 0
-    while place + 16 <= len(content):
-        (length,) = struct.unpack_from("<Q", content, place)
-        if length > len(content) - place - 16:
-            return  # another kind of file
-        yield content[place + 12 : place + 12 + length]
-        place += length + 16
+    left = path.stat().st_size
+    with open(path, "rb") as file:
+        while left >= 16:
+            (length,) = struct.unpack("<Q", file.read(12)[:8])
+            left -= length + 16
+            if left < 0:
+                return  # another kind of file
+            yield file.read(length)
+            file.seek(4, 1)
 
 
 def _frame(record: bytes) -> str:
