@@ -12,13 +12,15 @@ from components.core.artifacts.model_bundle import ModelBundle
 from components.core.artifacts.renderings import RenderingDataset
 from components.core.events import Reporter
 from components.core.models.bundle import read_safetensors, save_bundle, sha256
+from components.core.models.inovis import INOVIS
+from components.core.models.renderer_export import export_renderer
 from components.core.models.trace import export_trace, write_for_viewer
 from components.core.rendering.bundles import TASK, TORCHSCRIPT, preprocessing, tensors
 from components.core.training.fit import FitResult
 from components.train_renderer.networks import plain_network, viewer_problems
 from components.train_renderer.stage import TrainRendererSettings
 
-LOG = "log"
+LOG, ONNX = "log", "model.onnx"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def write_bundles(directory: Path, trained: Trained, report: Reporter) -> ModelB
     """Writes the bundle of the best epoch with `last/`, `checkpoints/<epoch>/` and `log/` in it.
 
     Raises:
-        TrainyardError: a trace does not compute what the network does.
+        TrainyardError: a trace or the ONNX file does not compute what the network does.
     """
     result, every = trained.result, trained.settings.keep_every
     directory.mkdir()
@@ -47,13 +49,24 @@ def write_bundles(directory: Path, trained: Trained, report: Reporter) -> ModelB
             place = directory / "checkpoints" / f"{epoch:04d}"
             write_bundle(place, trained, epoch, f"epoch-{epoch}", report)
     shutil.copytree(result.logs, directory / LOG)
-    return write_bundle(directory, trained, result.best, "best", report)
+    network = trained_network(trained, result.best)
+    report.message(f"exporting epoch {result.best} of {last} to ONNX")
+    difference = export_renderer(network, directory / ONNX)
+    report.message(f"ONNX and PyTorch agree within {difference:.1e}")
+    return write_bundle(directory, trained, result.best, "best", report, {"onnx": ONNX})
 
 
 def write_bundle(
-    directory: Path, trained: Trained, epoch: int, role: str, report: Reporter
+    directory: Path,
+    trained: Trained,
+    epoch: int,
+    role: str,
+    report: Reporter,
+    formats: Mapping[str, str] | None = None,
 ) -> ModelBundle:
     """Writes one epoch's bundle with `<training>_<role>.pt` and `.txt`.
+
+    `formats` lie in the directory already.
 
     Raises:
         TrainyardError: the trace does not compute what the network does.
@@ -67,7 +80,7 @@ def write_bundle(
     return save_bundle(
         directory,
         result.weights[epoch],
-        formats={TORCHSCRIPT: trace},
+        formats={TORCHSCRIPT: trace, **(formats or {})},
         name=name,
         task=TASK,
         architecture=settings.architecture,
@@ -85,11 +98,16 @@ def write_bundle(
     )
 
 
-def _write_trace(directory: Path, name: str, trained: Trained, epoch: int) -> str:
-    """Writes `<name>.pt` and, where the viewer can use it, `<name>.txt`; returns the former."""
+def trained_network(trained: Trained, epoch: int) -> INOVIS:
+    """The network with the weights of an epoch, in evaluation mode."""
     network = plain_network(trained.settings)
     network.load_state_dict(read_safetensors(trained.result.weights[epoch]))
-    network.eval()
+    return network.eval()
+
+
+def _write_trace(directory: Path, name: str, trained: Trained, epoch: int) -> str:
+    """Writes `<name>.pt` and, where the viewer can use it, `<name>.txt`; returns the former."""
+    network = trained_network(trained, epoch)
     if viewer_problems(trained.settings):
         export_trace(network, directory / f"{name}.pt")
     else:

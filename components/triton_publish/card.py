@@ -7,6 +7,7 @@ from typing import Any
 from components import __version__
 from components.core.artifacts.model_bundle import ModelBundle
 from components.core.detection.bundles import TASK, gives_detections
+from components.core.rendering.bundles import TASK as RENDERING
 from components.core.wording import counted
 from components.triton_publish.judged import Judged
 
@@ -38,7 +39,7 @@ def card_text(card: dict[str, Any]) -> str:
     lines = [
         f"# {card['name']}",
         "",
-        f"{_kind(card)}, {len(card['classes'])} classes: {', '.join(card['classes'])}.",
+        f"{_kind(card)}{_classes(card['classes'])}.",
         "",
         "## How good it is",
         "",
@@ -82,13 +83,19 @@ def _figures(found: dict[str, Any]) -> list[str]:
 
 def _kind(card: dict[str, Any]) -> str:
     what = str(card["task"]).replace("_", " ")
-    if card["task"] == TASK:
+    if card["task"] in (TASK, RENDERING):
         return what.capitalize()
     return f"{'Multi' if card['multi_label'] else 'Single'}-label {what}"
 
 
+def _classes(names: list[str]) -> str:
+    return f", {len(names)} classes: {', '.join(names)}" if names else ""
+
+
 def _evaluated(found: dict[str, Any]) -> str:
     recordings = f" of {found['recordings']} recordings" if "recordings" in found else ""
+    if "frames" in found:
+        return counted(found["frames"], "whole frame")
     if "images" not in found:
         return f"{found['clips']} clips{recordings}"
     annotations = counted(found["annotations"], "annotation")

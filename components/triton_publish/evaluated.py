@@ -14,6 +14,7 @@ from components.core.errors import InputError
 from components.core.events import Reporter
 from components.core.formats.savedmodel import serving_signature, signature_differences
 from components.core.formats.triton import FORMATS
+from components.core.rendering.bundles import TASK as RENDERING
 
 if TYPE_CHECKING:
     from torch import nn
@@ -136,6 +137,8 @@ def _exported(place: Path, bundle: ModelBundle, work: Path, report: Reporter) ->
         return path
     report.message(f"exporting {place.name} to ONNX: it was evaluated, but kept as weights only")
     network = load_network(place)
+    if bundle.task == RENDERING:
+        return _exported_renderer(path, network)
     if bundle.task == TASK:
         return _exported_detector(path, network, bundle)
     shape = [3, *bundle.inputs[0].shape[1:]]
@@ -144,6 +147,15 @@ def _exported(place: Path, bundle: ModelBundle, work: Path, report: Reporter) ->
         names = bundle.inputs[0].name, bundle.outputs[0].name
         export_onnx(network, clips[:2], temporary, *names)
         verify_onnx(temporary, network, [clips[:1], clips])
+    return path
+
+
+def _exported_renderer(path: Path, network: nn.Module) -> Path:
+    from components.core.models.inovis import INOVIS
+    from components.core.models.renderer_export import export_renderer
+
+    assert isinstance(network, INOVIS)
+    export_renderer(network, path)
     return path
 
 

@@ -11,6 +11,7 @@ from components.core.artifacts.base import read_index
 from components.core.artifacts.detection_evaluation import DetectionEvaluation, DetectionMetrics
 from components.core.artifacts.evaluation import ClipMetrics, Evaluation
 from components.core.artifacts.model_bundle import ModelBundle
+from components.core.artifacts.rendering_evaluation import RenderingEvaluation, RenderingMetrics
 from components.core.artifacts.tao_evaluation import TaoEvaluation
 
 
@@ -30,11 +31,14 @@ def judged(directory: Path) -> Judged:
     """Reads an evaluation of any kind.
 
     Raises:
-        InputError: it is no Evaluation, DetectionEvaluation or TaoEvaluation, or it is damaged.
+        InputError: it is no Evaluation, DetectionEvaluation, RenderingEvaluation or TaoEvaluation,
+            or it is damaged.
     """
     schema = read_index(directory).get("schema")
     if schema == DetectionEvaluation.SCHEMA:
         return _of_images(DetectionEvaluation.load(directory), DetectionMetrics.read(directory))
+    if schema == RenderingEvaluation.SCHEMA:
+        return _of_frames(RenderingEvaluation.load(directory), RenderingMetrics.read(directory))
     if schema == TaoEvaluation.SCHEMA:
         return _of_tao(TaoEvaluation.load(directory))
     return _of_clips(Evaluation.load(directory), ClipMetrics.read(directory))
@@ -86,6 +90,23 @@ def _of_images(evaluation: DetectionEvaluation, metrics: DetectionMetrics) -> Ju
         "overlap": metrics.iou,
         "thresholds": evaluation.thresholds,
         "classes": {one.name: {key: getattr(one, key) for key in shown} for one in metrics.classes},
+        "notes": metrics.notes,
+    }
+    return Judged(evaluation.models, section, data)
+
+
+def _of_frames(evaluation: RenderingEvaluation, metrics: RenderingMetrics) -> Judged:
+    def data(bundle: ModelBundle) -> dict[str, str]:
+        return {"frames": bundle.dataset, "evaluated": evaluation.dataset}
+
+    section = {
+        "fingerprint": evaluation.fingerprint,
+        "part": evaluation.part,
+        "frames": evaluation.frames,
+        "figures": metrics.figures,
+        "intervals": {key: list(pair) for key, pair in metrics.intervals.items()},
+        "confidence": metrics.confidence,
+        "thresholds": {},
         "notes": metrics.notes,
     }
     return Judged(evaluation.models, section, data)

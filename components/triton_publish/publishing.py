@@ -16,6 +16,7 @@ from components.core.errors import InputError, ServiceError
 from components.core.formats import triton
 from components.core.formats.model_config_ini import ModelConfigIni
 from components.core.model_repository import CARD, ModelRepository
+from components.core.rendering.bundles import TASK as RENDERING
 from components.core.stage import Job
 from components.core.state import digest
 from components.triton_publish.card import card_text, model_card
@@ -86,7 +87,7 @@ def version_directory(folder: Path, name: str, model: Servable, card: Mapping[st
     files.publish(model.path, folder / triton.FORMATS[model.kind].graph)
     files.write_text(folder / CARD, json.dumps(card, indent=2, allow_nan=False) + "\n")
     files.write_text(folder / "README.md", card_text(dict(card)))
-    if bundle.task == TASK:  # `<model>.config` knows clips only
+    if bundle.task in (TASK, RENDERING):  # `<model>.config` knows clips only
         return folder
     ini = ModelConfigIni.of(
         bundle.preprocessing,

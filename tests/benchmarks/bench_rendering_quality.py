@@ -1,6 +1,6 @@
 """What a renderer learns of the demonstration's scene in some minutes on a CPU.
 
-The published network is trained on crops of 64x64 of 20 frames, 600 steps in all, with the loss that
+The published network is trained on crops of 64x64 of 20 frames in 600 steps, with the loss that
 needs no weights of VGG, and evaluated on whole frames that it never had to render. Compared with
 its own first epoch, and with the nearest photographs warped into place, whose holes are filled.
 

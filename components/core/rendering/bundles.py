@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.core.artifacts.model_bundle import Tensor
+from components.core.artifacts.model_bundle import ModelBundle, Tensor
 
 TASK = "view_synthesis"
 
@@ -45,6 +45,16 @@ def preprocessing(aux: int, pre_init_motion: bool, depth: Mapping[str, float]) -
         "pre_init_motion": pre_init_motion,
         **depth,
     }
+
+
+def sized_inputs(bundle: ModelBundle, height: int = 32, width: int = 48) -> list[Tensor]:
+    """A bundle's inputs with sizes that fit each other: those of a rendering in pixels."""
+    found = []
+    for tensor in bundle.inputs:
+        level = int(tensor.name[-1]) if tensor.name.startswith("level") else 0
+        shape = [*tensor.shape[:2], height >> level, width >> level]
+        found.append(tensor.model_copy(update={"shape": shape}))
+    return found
 
 
 def _tensor(name: str, channels: int, meaning: str, limits: list[float]) -> Tensor:
