@@ -24,6 +24,7 @@ S3_VARIABLES = ("TRAINYARD_S3_ENDPOINT", "TRAINYARD_S3_ACCESS_KEY", "TRAINYARD_S
 POSTGRES_SECRET = "trainyard-postgres"
 MONGODB_SECRET = "trainyard-mongodb"
 CVAT_SECRET = "trainyard-cvat"
+TAO_SECRET = "trainyard-tao"
 WEBHOOK_SECRET = "trainyard-webhook"
 KUBEFLOW_SECRET = "trainyard-kubeflow"
 """Secrets by service; their keys are the environment variables that the code reads."""
@@ -31,6 +32,7 @@ KUBEFLOW_SECRET = "trainyard-kubeflow"
 OPTUNA_VARIABLE = "TRAINYARD_OPTUNA_STORAGE"
 POSTGRES_VARIABLE = "TRAINYARD_POSTGRES_DSN"
 MONGODB_VARIABLE = "TRAINYARD_MONGODB_URI"
+TAO_VARIABLE = "TRAINYARD_TAO_KEY"
 CVAT_VARIABLES = tuple(
     f"TRAINYARD_CVAT_{name}" for name in ("URL", "TOKEN", "USERNAME", "PASSWORD", "ORGANIZATION")
 )
@@ -162,6 +164,7 @@ _REGISTRY = _optional(POSTGRES_SECRET, POSTGRES_VARIABLE)
 _STUDIES = _optional(POSTGRES_SECRET, OPTUNA_VARIABLE)
 _ANNOTATIONS = _optional(MONGODB_SECRET, MONGODB_VARIABLE)
 _CVAT = _optional(CVAT_SECRET, *CVAT_VARIABLES)
+_TAO_KEY = _optional(TAO_SECRET, TAO_VARIABLE)
 
 PLACEMENTS = {
     "read_task": Placement(cpu="1", memory="1Gi", secrets=(_REGISTRY,), cached=False),
@@ -193,6 +196,17 @@ PLACEMENTS = {
     "triton_publish": Placement(cpu="2", memory="8Gi", s3=True, cached=False),
     "auto_annotate": Placement(
         cpu="8", memory="16Gi", shared_memory="4Gi", s3=True, secrets=(_CVAT,), cached=False
+    ),
+    **dict.fromkeys(
+        ("tao_convert", "tao_train", "tao_prune", "tao_evaluate", "tao_export", "tao_engine"),
+        Placement(
+            cpu="8",
+            memory="32Gi",
+            gpus=1,
+            shared_memory="16Gi",
+            secrets=(_TAO_KEY,),
+            cached=False,
+        ),
     ),
     "record_run": Placement(cpu="1", memory="1Gi", secrets=(_REGISTRY,), cached=False),
 }

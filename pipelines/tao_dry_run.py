@@ -61,7 +61,7 @@ def _commands(
     task: str, plan: Task, settings: Mapping[str, Any], spec: Path, model: Path
 ) -> Iterator[list[str]]:
     program = plan.program
-    gpus = settings.get("gpus", 0) or plan.experiment.gpus
+    gpus = settings.get("processes", 0) or plan.experiment.gpus
     amp = settings.get("amp", False)
     kind = settings.get("export_type", "") or plan.experiment.export_type
     scales = Calibration(WORK / "calibration", WORK / "calibration.bin")

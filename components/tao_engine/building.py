@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from components.core import files
 from components.core.artifacts.model_bundle import ModelBundle
-from components.core.errors import InputError, TrainyardError
+from components.core.errors import InputError, ProblemsError, TrainyardError
 from components.core.stage import Job
 from components.core.tao import bundles, exporting, process, status
 from components.core.tao.calibration import calibration
@@ -38,19 +39,39 @@ def problems(settings: EngineSettings) -> list[TrainyardError]:
     return found
 
 
+def unneeded(settings: EngineSettings, exported: Path, data_type: str) -> str:
+    """Why the exported model is handed on as it is; '' where an engine is to be built."""
+    if settings.build_engine == "never":
+        return "build_engine is never"
+    if settings.build_engine == "always":
+        return ""
+    bundle = ModelBundle.load(exported)
+    if ENGINE in bundle.formats:
+        return "the export has made one"
+    if bundle.architecture.get("plugins") or data_type in ("fp16", "int8"):
+        return ""
+    return "Triton can serve the ONNX file"
+
+
 def run(settings: EngineSettings, job: Job) -> None:
     """Builds; see `stage.build`."""
     task = planned(
         settings.project, settings.experiment, "", ["engine"], program=False, report=job.report
     )
+    place = job.inputs["exported"]
+    data_type = settings.export_type or task.experiment.export_type
+    if reason := unneeded(settings, place, data_type):
+        job.report.message(f"no engine is built: {reason}")
+        files.publish(place, job.outputs["engine"])
+        return
+    if settings.build_engine == "auto" and (wrong := problems(settings)):
+        raise ProblemsError(wrong, "tao_engine")
     release, _ = release_of(settings.deploy_release or DEFAULTS["deploy"])
     assert release
     records = job.inputs["records"]
     bundles.fitting_data(records, task)
-    place = job.inputs["exported"]
     bundle = ModelBundle.load(place)
     onnx = bundle.file(place, ONNX)
-    data_type = settings.export_type or task.experiment.export_type
     folder = job.work / "engine"
     files.remove(folder)
     folder.mkdir()

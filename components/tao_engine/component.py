@@ -8,7 +8,7 @@ from components.core.images import image
 from components.tao_engine.stage import STAGE
 
 
-@dsl.component(base_image=image("tao"), install_kfp_package=False)
+@dsl.component(base_image=image("tao-deploy"), install_kfp_package=False)
 @documented(STAGE)
 def tao_engine(
     exported: Input[Model],
@@ -17,6 +17,7 @@ def tao_engine(
     project: str,
     experiment: str,
     deploy_release: str = "",
+    build_engine: str = "always",
     export_type: str = "",
     calibration_batches: int = 10,
     calibration_batch_size: int = 8,

@@ -24,6 +24,11 @@ class EngineSettings(Settings):
     deploy_release: str = Field(
         "", description="Tag of NVIDIA's deploy image; '' takes 5.0.0-deploy"
     )
+    build_engine: Literal["always", "auto", "never"] = Field(
+        "always",
+        description="always, never, or auto: where Triton could not serve the ONNX file, which has "
+        "operators of TensorRT, or where export_type asks for fp16 or int8",
+    )
     export_type: Literal["", "fp32", "fp16", "int8"] = Field("", description=exporting.EXPORT_TYPE)
     calibration_batches: int = Field(10, ge=1, description=exporting.BATCHES)
     calibration_batch_size: int = Field(8, ge=1, description=exporting.BATCH_SIZE)
@@ -32,13 +37,15 @@ class EngineSettings(Settings):
 
 def check(settings: EngineSettings) -> list[TrainyardError]:
     """Everything wrong with the project, its specifications and the image."""
+    if settings.build_engine != "always":  # whether it is needed is not known before
+        return []
     from components.tao_engine.building import problems
 
     return problems(settings)
 
 
 def build(settings: EngineSettings, job: Job) -> None:
-    """Reads `exported` and `records`, writes `engine`.
+    """Reads `exported` and `records`, writes `engine`: that model where none is to be built.
 
     Raises:
         SettingsError: the project or its specification cannot be used.
@@ -58,7 +65,8 @@ STAGE = Stage(
         "exported": "the exported detector (ModelBundle of tao_export)",
         "records": "what the head trains on (TaoData), for int8",
     },
-    outputs={"engine": "engine, ONNX, scales and labels (ModelBundle)"},
+    outputs={"engine": "engine, ONNX, scales and labels, or what was exported (ModelBundle)"},
     external=True,
+    idle=lambda settings: settings.build_engine == "never",
     check=check,
 )

@@ -18,7 +18,7 @@ def tao_prune(
     experiment: str,
     release: str = "",
     prune_threshold: float = 0.5,
-    gpus: int = 0,
+    processes: int = 0,
     amp: bool = False,
 ) -> None:
     arguments = locals()

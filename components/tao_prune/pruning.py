@@ -41,7 +41,7 @@ def run(settings: PruneSettings, job: Job) -> None:
     task = planned(settings.project, settings.experiment, settings.release, TASKS)
     bundles.fitting_data(records, task)
     trained, checkpoint = bundles.fitting(model, task)
-    count = gpus(task, settings.gpus, job.report)
+    count = gpus(task, settings.processes, job.report)
     identity = [trained.fingerprint, task.identity("retrain", records), settings.prune_threshold]
     folder = job.work / digest(identity, 16)
     smaller, ratio = _pruned(task, checkpoint, records, folder, settings.prune_threshold, job)

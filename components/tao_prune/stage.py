@@ -27,7 +27,7 @@ class PruneSettings(Settings):
         description="Share of a layer's largest norm below which filters are taken out; more "
         "makes the network smaller, 0 hands it on as it is",
     )
-    gpus: int = Field(0, ge=0, description=task.GPUS, json_schema_extra=RUNTIME)
+    processes: int = Field(0, ge=0, description=task.GPUS, json_schema_extra=RUNTIME)
     amp: bool = Field(False, description=task.AMP)
 
 

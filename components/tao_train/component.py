@@ -16,7 +16,7 @@ def tao_train(
     project: str,
     experiment: str,
     release: str = "",
-    gpus: int = 0,
+    processes: int = 0,
     amp: bool = False,
 ) -> None:
     arguments = locals()

@@ -21,7 +21,7 @@ class TrainSettings(Settings):
     project: str = Field(description=task.PROJECT, json_schema_extra=PLACE)
     experiment: str = Field(description=task.EXPERIMENT)
     release: str = Field("", description=task.RELEASE)
-    gpus: int = Field(0, ge=0, description=task.GPUS, json_schema_extra=RUNTIME)
+    processes: int = Field(0, ge=0, description=task.GPUS, json_schema_extra=RUNTIME)
     amp: bool = Field(False, description=task.AMP)
 
 

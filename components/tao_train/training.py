@@ -24,7 +24,7 @@ def run(settings: TrainSettings, job: Job) -> None:
     spec = task.rendered("train", records).tree
     if problems := bundles.size_problems(task.head, spec):
         raise SettingsError(problems, str(spec.path))
-    count = gpus(task, settings.gpus, job.report)
+    count = gpus(task, settings.processes, job.report)
     folder = job.work / task.identity("train", records)
     trained = _trained(task, settings, job, count, folder)
     bundle = bundles.write(

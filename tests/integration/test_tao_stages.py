@@ -396,9 +396,9 @@ def test_more_gpus_than_there_are_is_an_error_and_host_indices_have_no_effect(
     run.shorten(2)
     run.convert()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    with pytest.raises(TrainyardError, match="gpus: 4 are asked for, 2 can be seen"):
-        run.train(gpus=4)
-    run.train(gpus=2)
+    with pytest.raises(TrainyardError, match="processes: 4 are asked for, 2 can be seen"):
+        run.train(processes=4)
+    run.train(processes=2)
     assert "--gpus 2 --gpu_index 0 1" in commands(tmp_path)[-1]
 
 

@@ -37,8 +37,8 @@ class ImageFiles:
         """The file that an annotation calls `name`, or None.
 
         It is the file of this path below the folder; else the only one of this name in any folder,
-        or of several the one whose folders agree best; else one that differs in its extension. Where
-        there is a folder as `name` says, only files below it are taken.
+        or of several the one whose folders agree best; else one that differs in its extension.
+        Where there is a folder as `name` says, only files below it are taken.
         """
         best = self.candidates(name)
         if len(best) != 1:

@@ -30,8 +30,8 @@ RELEASE = (
 )
 
 GPUS = (
-    "GPUs to train with, counted from the first that this step sees; 0 takes the number of "
-    "experiments.yml"
+    "Training processes, one per GPU, counted from the first that this step sees; 0 takes the "
+    "number of experiments.yml"
 )
 AMP = "Mixed precision (heads of TensorFlow 1; the others' specifications say it)"
 
@@ -181,7 +181,7 @@ def gpus(task: Task, wanted: int, report: Reporter) -> int:
             f"gpu_indices {told} count a host's GPUs and have no effect; used are 0 to {count - 1}"
         )
     if seen and count > seen:
-        source = "gpus" if wanted else f"{task.experiment.where}: gpus"
+        source = "processes" if wanted else f"{task.experiment.where}: gpus"
         problem = f"{source}: {count} are asked for, {seen} can be seen here; use at most {seen}"
         raise SettingsError([problem], "the GPUs")
     if not seen:
