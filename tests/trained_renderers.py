@@ -5,6 +5,8 @@ from typing import Any
 
 from components.core.events import Reporter
 from components.core.settings import build
+from components.evaluate_renderings.stage import STAGE as EVALUATE
+from components.evaluate_renderings.stage import EvaluateRenderingsSettings
 from components.train_renderer.stage import STAGE, TrainRendererSettings
 
 TINY: dict[str, Any] = {
@@ -49,3 +51,15 @@ def trained(frames: Path, place: Path, told: Reporter | None = None, **changes: 
     report = told or Reporter("train_renderer", "silent")
     STAGE.execute(settings, {"frames": frames}, outputs, place / "state", report)
     return place
+
+
+def evaluated(frames: Path, place: Path, **changes: Any) -> dict[str, Path]:
+    """Trains for an epoch and evaluates: what publishing takes."""
+    model = (
+        trained(frames, place, **{"epochs": 1, "write_output_nth_epoch": 0, **changes}) / "model"
+    )
+    settings = build(EvaluateRenderingsSettings, {"device": "cpu", "gallery": 0})
+    outputs = {"evaluation": place / "evaluation", "report": place / "report.html"}
+    given = {"model": model, "frames": frames}
+    EVALUATE.execute(settings, given, outputs, place / "state", Told())
+    return {"model": model, "evaluation": outputs["evaluation"]}

@@ -10,13 +10,11 @@ from typing import Any
 import pytest
 import torch
 from rendered_scene import scene, synced
-from trained_renderers import Told, trained
+from trained_renderers import Told, evaluated
 
 from components.core.artifacts.publication import Publication
 from components.core.errors import InputError, TrainyardError
 from components.core.settings import build, problems
-from components.evaluate_renderings.stage import STAGE as EVALUATE
-from components.evaluate_renderings.stage import EvaluateRenderingsSettings
 from components.publish_renderer.stage import STAGE, PublishRendererSettings
 
 
@@ -24,12 +22,7 @@ from components.publish_renderer.stage import STAGE, PublishRendererSettings
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("trained")
     frames = synced(scene(folder / "scene"), folder / "synced")
-    model = trained(frames, folder, epochs=1)
-    settings = build(EvaluateRenderingsSettings, {"device": "cpu", "gallery": 0})
-    given = {"model": model / "model", "frames": frames}
-    outputs = {"evaluation": folder / "evaluation", "report": folder / "report.html"}
-    EVALUATE.execute(settings, given, outputs, folder / "state", Told())
-    return {"model": model / "model", "evaluation": folder / "evaluation"}
+    return evaluated(frames, folder)
 
 
 def publish(inputs: dict[str, Path], place: Path, **changes: Any) -> Publication:

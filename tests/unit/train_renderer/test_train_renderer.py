@@ -54,7 +54,7 @@ def test_the_bundle_of_the_best_epoch(done: Path, frames: Path) -> None:
     bundle = ModelBundle.load(done / "model")
     assert bundle.task == "view_synthesis"
     assert bundle.dataset == RenderingDataset.load(frames).fingerprint
-    assert set(bundle.formats) == {"safetensors", "torchscript"}
+    assert set(bundle.formats) == {"safetensors", "torchscript", "onnx"}
     names = [tensor.name for tensor in bundle.inputs]
     assert names == [
         *("level0", "level1", "level2", "level3"),
