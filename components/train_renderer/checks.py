@@ -94,6 +94,16 @@ def _remarks(settings: TrainRendererSettings, reader: RenderingReader) -> list[s
             f"normalization: batches of {settings.batch_size} small crops have few values to "
             "average; larger crops or normalization: group train more steadily"
         )
+    if settings.normalization == "group":
+        remarks.append(
+            "normalization: group averages over what a crop looks up of a photograph, in the "
+            "viewer over all of it; batch has no such difference"
+        )
+    if settings.compile:
+        remarks.append(
+            "compile: what crops look up of photographs comes in many sizes, and the first ones "
+            "are compiled one by one, for minutes"
+        )
     if seen := reader.index.seen_tests():
         remarks.append(
             f"{counted(len(seen), 'test frame')} of {len(reader.index.positions('test'))} are "

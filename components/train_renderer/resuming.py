@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from components.core import files
+from components.core.artifacts.base import resolve
 from components.core.artifacts.training_results import STATE, TrainingResults
 from components.core.errors import SettingsError
 from components.core.events import Reporter
@@ -44,7 +45,7 @@ def go_on(
         InputError: `resume_from` is no results folder.
         SettingsError: the earlier training had other settings or data, or all epochs.
     """
-    place = Path(settings.resume_from)
+    place = resolve(Path(settings.resume_from))
     old = TrainingResults.load(place)
     if problems := _problems(settings, dataset, old):
         raise SettingsError(problems, "train_renderer")
@@ -59,7 +60,8 @@ def origin(settings: TrainRendererSettings) -> str:
     """Where the first weights of a training came from, whatever was resumed since; '' for none."""
     if not settings.resume_from:
         return settings.pretrained
-    return str(TrainingResults.load(Path(settings.resume_from)).settings["pretrained"])
+    old = TrainingResults.load(resolve(Path(settings.resume_from)))
+    return str(old.settings["pretrained"])
 
 
 def _problems(settings: TrainRendererSettings, dataset: str, old: TrainingResults) -> list[str]:

@@ -1,9 +1,13 @@
 """Trains the INOVIS network, which renders photographs from points and nearby photographs.
 
 The epoch with the best validation figure is kept, the last one too, and on request a series; each
-comes with a TorchScript trace for the viewer that was reloaded and compared. Training continues
-where it was, after a stop or a kill, and ends with the same weights. The old command line
-(`run_name -batch_size=2 --upsample_mode=bilinear`) is understood, too.
+comes with a TorchScript trace for the viewer that was reloaded and compared, the best one with an
+ONNX model, too. Training continues where it was, after a stop or a kill, and ends with the same
+weights. The old command line (`run_name -batch_size=2 --upsample_mode=bilinear`) is understood.
+
+Frames are independent of each other: the viewer's mode that shows a network its last picture in
+place of the nearest photograph is not trained for; aux_dropout and aux_shuffle prepare for
+photographs that come and go.
 """
 
 from __future__ import annotations
