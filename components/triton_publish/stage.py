@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
+from components.core.credentials import holds_credentials
 from components.core.errors import TrainyardError
 from components.core.formats.triton import Instances, name_problem
 from components.core.settings import WRITTEN_PLACE, Settings
@@ -63,7 +64,12 @@ class PublishSettings(Settings):
             problems.append(problem)
         if self.triton_url:
             parts = urlsplit(self.triton_url)
-            if parts.scheme not in ("http", "https") or not parts.netloc:
+            if holds_credentials(self.triton_url):
+                problems.append(
+                    "triton_url: it holds credentials, which Triton does not ask for and others "
+                    "could read; leave them out, as in http://host:port"
+                )
+            elif parts.scheme not in ("http", "https") or not parts.netloc:
                 problems.append(
                     f"triton_url: got {self.triton_url!r}, accepted is http://host:port or "
                     "https://host"
