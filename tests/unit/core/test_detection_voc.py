@@ -135,3 +135,33 @@ def test_defects_are_told(tmp_path: Path) -> None:
     ]
     with pytest.raises(InputError, match="no folder with files"):
         voc.read(tmp_path / "nothing")
+
+
+def test_an_image_is_the_one_beside_its_file(tmp_path: Path) -> None:
+    for folder in ("0rec", "rec/r1", "rec/r2"):
+        picture(tmp_path / folder / "a.jpg", 100, 80)
+        annotation(tmp_path / folder / "a.xml", thing(1, 1, 9, 9), filename="a.jpg")
+    annotation(tmp_path / "rec/r3/a.xml", thing(5, 5, 9, 9), filename="a.jpg")
+    found = voc.read(tmp_path)
+    beside = {"0rec/a.jpg", "rec/r1/a.jpg", "rec/r2/a.jpg"}
+    assert {image.name for image in found.images if image.path} == beside
+    picture(tmp_path / "a.jpg", 100, 80)
+    (tmp_path / "rec/r2/a.jpg").rename(tmp_path / "rec/r2/b.jpg")
+    found = voc.read(tmp_path)
+    # r2 holds images, so that its file means none in another folder; r3 has none to offer.
+    assert {i.name: len(i.shapes) for i in found.images if i.path} == {
+        "0rec/a.jpg": 1, "rec/r1/a.jpg": 1, "a.jpg": 1,
+    }  # fmt: skip
+    annotation(tmp_path / "a.xml", thing(1, 1, 20, 20) + thing(1, 1, 30, 30), filename="a.jpg")
+    own = next(image for image in voc.read(tmp_path).images if image.name == "a.jpg")
+    assert [shape.points[2] for shape in own.shapes] == [20, 30]
+
+
+def test_images_of_recordings_with_folders_of_their_own(tmp_path: Path) -> None:
+    for number in (1, 2):
+        picture(tmp_path / f"r{number}/JPEGImages/a.jpg", 100, 80)
+        annotation(tmp_path / f"r{number}/Annotations/a.xml", thing(1, 1, 9, number * 10))
+    found = voc.read(tmp_path)
+    assert {i.name: i.shapes[0].points[3] for i in found.images if i.path} == {
+        "r1/JPEGImages/a.jpg": 10, "r2/JPEGImages/a.jpg": 20,
+    }  # fmt: skip
