@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -92,10 +93,13 @@ def build(cls: type[S], values: Mapping[str, Any], where: str = "settings") -> S
     Raises:
         SettingsError: with every unknown key, wrong type and bad value.
     """
+    restored = {key: restore_integers(value) for key, value in values.items()}
     try:
-        return cls(**{key: restore_integers(value) for key, value in values.items()})
+        return cls(**restored)
     except ValidationError as error:
-        raise SettingsError(_describe(cls, error), where) from None
+        raise SettingsError(
+            _describe(cls, error) + _of_the_rest(cls, restored, error), where
+        ) from None
 
 
 def problems(cls: type[Settings], values: Mapping[str, Any]) -> list[str]:
@@ -220,6 +224,31 @@ def closest(name: str, known: Iterable[str]) -> str:
     """A `did you mean` hint for a mistyped name, or an empty string."""
     match = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {match[0]!r}?" if match else ""
+
+
+def _of_the_rest(
+    cls: type[Settings], values: Mapping[str, Any], error: ValidationError
+) -> list[str]:
+    """What is wrong with the other fields beside one another, which pydantic looks at last.
+
+    The wrong fields have their defaults meanwhile, so what names one of them is left out.
+    """
+    wrong = {str(item["loc"][0]) for item in error.errors(include_url=False) if item["loc"]}
+    if not wrong:
+        return []
+    try:
+        cls(**{name: value for name, value in values.items() if name not in wrong})
+    except ValidationError as rest:
+        told = [item["msg"] for item in rest.errors(include_url=False) if not item["loc"]]
+    else:
+        return []
+    fields = "|".join(cls.model_fields)
+    parts = [
+        part
+        for text in told
+        for part in re.split(rf"; (?=(?:{fields}): )", text.removeprefix("Value error, "))
+    ]
+    return [part for part in parts if not wrong & set(re.findall(r"\w+", part))]
 
 
 def _describe(cls: type[Settings], error: ValidationError) -> list[str]:

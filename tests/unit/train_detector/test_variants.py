@@ -86,6 +86,12 @@ def test_all_problems_at_once() -> None:
         assert f"{name}: " in text
 
 
+def test_networks_are_looked_at_beside_numbers_out_of_range() -> None:
+    text = problems(variants="resnet19", channels=33, min_size=-1, epochs=0, anchor_sizes=[1, 2])
+    for name in ("variants", "channels", "min_size", "epochs", "anchor_sizes"):
+        assert f"  - {name}: " in text
+
+
 def test_files_of_weights_are_looked_for() -> None:
     settings = build(
         TrainDetectorSettings,
