@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from image_sets import frame, written
+from PIL import Image
 
 from components.core.artifacts.split import Split
 from components.core.errors import InputError, ProblemsError
@@ -239,3 +240,11 @@ def given_of(picture: np.ndarray) -> "torch.Tensor":
     given = torch.from_numpy(picture).permute(0, 3, 1, 2) / 255
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     return (given - mean.view(1, 3, 1, 1)) / deviation.view(1, 3, 1, 1)
+
+
+def test_pictures_of_sixteen_bits_are_not_white(tmp_path):
+    Image.fromarray(np.full((40, 60), 64 * 256, np.uint16)).save(tmp_path / "a.png")
+    subject = features.Subject(tmp_path / "a.png", "", ((5.0, 5.0, 20.0, 20.0),))
+    crops = features.crops_of(subject, 16)
+    assert crops.shape == (2, 16, 16, 3)
+    assert abs(float(crops.mean()) - 64) < 2
