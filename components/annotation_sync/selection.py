@@ -93,15 +93,33 @@ def selected(settings: AnnotationSyncSettings, found: Annotations, job: Job) -> 
             f"none of the {counted(len(found.images), 'image')} that the annotations name was "
             "found: set images to the folder or s3://bucket/prefix that holds them"
         )
+    usable, damaged = without_damaged(usable)
+    notes += damaged
     kept = usable if settings.keep_empty else [i for i in usable if has_boxes(i)]
     if len(kept) < len(usable):
         empty_ones = counted(len(usable) - len(kept), "image")
         notes.append(f"{empty_ones} without shapes left out (keep_empty: false)")
     if not kept:
-        raise InputError("no image has a shape of the classes, and keep_empty is false")
+        reason = "" if settings.keep_empty else ", and keep_empty is false"
+        raise InputError("; ".join([f"no image has a shape of the classes{reason}", *damaged]))
     for note in notes:
         job.report.message(note)
     return Selection(list(classes), kept, problems, notes)
+
+
+def without_damaged(images: Sequence[AnnotatedImage]) -> tuple[list[AnnotatedImage], list[str]]:
+    """Images without those of which only damaged labels are known; and what was done, if any was.
+
+    Such an image shows something that nobody can say: it is no negative example.
+    """
+    damaged = [image.name for image in images if image.lost and not has_boxes(image)]
+    if not damaged:
+        return list(images), []
+    note = (
+        f"{counted(len(damaged), 'image')} left out, of which labels are damaged and no other is "
+        f"left, so that none becomes a negative example: {shown(damaged)}"
+    )
+    return [image for image in images if not image.lost or has_boxes(image)], [note]
 
 
 def has_boxes(image: AnnotatedImage) -> bool:

@@ -192,6 +192,7 @@ def _shapes(lines: Sequence[str], path: Path, found: Reading) -> list[Placed]:
             shapes.append((where, parsed(line)))
         except LineError as error:
             found.problem(error.fault, path, where, f"{error}: left out")
+            shapes.append((where, None))
     return shapes
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from components.core.errors import InputError
 from components.core.formats import boxes
-from components.core.formats.image_files import ImageFiles, image_size
+from components.core.formats.image_files import ImageFiles, exif_orientation, image_size
 from components.core.formats.shapes import AnnotatedImage, Annotations, Fault, Problem, Shape
+from components.core.formats.turning import SIDEWAYS, turned
+from components.core.wording import counted
 
-Placed = tuple[str, Shape]
-"""Line, element or entry of a shape, and the shape."""
+Placed = tuple[str, Shape | None]
+"""Line, element or entry of a shape, and the shape; None where it is damaged, which was told."""
 
 
 class Reading:
@@ -40,18 +42,27 @@ class Reading:
         """Adds an image with those of its shapes that can be used.
 
         Its file is looked for unless `path` is set; the size is that of the file where there is
-        one. A second image of the same name is left out and told.
+        one. A second image of the same name is left out with its shapes and told. Shapes that
+        cannot be used are counted in `lost`, of which no image is taken for a negative example.
         """
+        given = list(shapes)
         if self.known(image.name):
-            self.problem(
-                Fault.DUPLICATE,
-                file,
-                where,
-                f"image {image.name!r} is there a second time: only the first is kept",
-            )
+            what = f"image {image.name!r} is there a second time: only the first is kept"
+            if given:
+                what += f", without the {counted(len(given), 'shape')} of this one"
+                self._images[image.name].lost += len(given)
+            self.problem(Fault.DUPLICATE, file, where, what)
             return
+        said = image.width, image.height
         image = self._placed(image, file, where)
-        image.shapes = [*image.shapes, *self._usable(image, shapes, file)]
+        if orientation := _turn(said, image):
+            what = f"{_as_stored(image, orientation)}, for which the annotations are: "
+            what += f"{counted(len(given), 'shape')} are turned as well"
+            self.problem(Fault.SIZE, file, where, what)
+            given = [(place, _turned(shape, orientation, *said)) for place, shape in given]
+        usable = list(self._usable(image, given, file))
+        image.lost += len(given) - len(usable)
+        image.shapes = [*image.shapes, *usable]
         self._images[image.name] = image
 
     def finished(self, told_unused: bool = True) -> Annotations:
@@ -82,9 +93,10 @@ class Reading:
             size = image_size(path)
         except InputError as error:
             self.problem(Fault.UNREADABLE, path, "", str(error))
-            return replace(image)
+            return replace(image, path=None)
         said = image.width, image.height
-        if said != size and all(said):
+        placed = replace(image, path=path, width=size[0], height=size[1])
+        if said != size and all(said) and not _turn(said, placed):
             self.problem(
                 Fault.SIZE,
                 file,
@@ -92,7 +104,7 @@ class Reading:
                 f"image {image.name!r} has {size[0]} x {size[1]} pixels, not {said[0]} x {said[1]}"
                 ": the size of the file is taken, coordinates stay as they are",
             )
-        return replace(image, path=path, width=size[0], height=size[1])
+        return placed
 
     def _missing(self, name: str) -> str:
         assert self.files is not None
@@ -106,6 +118,8 @@ class Reading:
     ) -> Iterable[Shape]:
         known = set(self.labels)
         for where, shape in shapes:
+            if shape is None:
+                continue
             if self.labels and shape.label not in known:
                 self.problem(
                     Fault.UNKNOWN_CLASS,
@@ -120,6 +134,28 @@ class Reading:
                 self.problem(fault, file, where, what)
             if usable is not None:
                 yield usable
+
+
+def _turn(said: tuple[int, int], image: AnnotatedImage) -> int:
+    """The EXIF orientation of an image whose annotations give its size as stored; else 0."""
+    if image.path is None or said[0] == said[1] or said != (image.height, image.width):
+        return 0
+    found = exif_orientation(image.path)
+    return found if found in SIDEWAYS else 0
+
+
+def _as_stored(image: AnnotatedImage, orientation: int) -> str:
+    return (
+        f"image {image.name!r} is shown turned to {image.width} x {image.height} pixels, as its "
+        f"EXIF (orientation {orientation}) asks; stored are {image.height} x {image.width}"
+    )
+
+
+def _turned(shape: Shape | None, orientation: int, width: int, height: int) -> Shape | None:
+    try:
+        return turned(shape, orientation, width, height) if shape else None
+    except ValueError:  # a damaged mask, of which the check of the shape tells
+        return shape
 
 
 def text_of(path: Path) -> str:

@@ -152,6 +152,8 @@ class AnnotatedImage:
     """How the source names it: ids of the image, task, subset …"""
     checksum: str = ""
     """SHA-256 (hex) of the file, where known."""
+    lost: int = field(default=0, compare=False)
+    """Labels that its reader left out as damaged: without others it is no negative example."""
 
 
 @dataclass

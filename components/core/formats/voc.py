@@ -164,6 +164,7 @@ def _read_file(
             shapes.append((where, _shape(element, one_based)))
         except ValueError as error:
             found.problem(Fault.NUMBER, path, where, f"{error}: left out")
+            shapes.append((where, None))
         if element.all("part"):
             found.problem(Fault.LEFT_OUT, path, where, "its <part> elements are not read")
     found.add(image, shapes, path)

@@ -51,6 +51,8 @@ def read(
 ) -> tuple[str, Annotations]:
     """Reads annotations whose images are there; returns the format too.
 
+    Images of which all labels are damaged are left out and told.
+
     Args:
         source: file or folder.
         form: one of READ; `auto` looks at the content.
@@ -77,7 +79,11 @@ def read(
             f"{source}: none of {len(found.images)} annotated images is in "
             f"{images or source}; name their folder with --images{lines}"
         )
-    return form, replace(found, images=there)
+    what = "all its labels are damaged: left out, not taken for background"
+    damaged = [image.name for image in there if image.lost and not image.shapes]
+    told = [Problem(Fault.LEFT_OUT, "", f"image {name!r}", what) for name in damaged]
+    kept = [image for image in there if not image.lost or image.shapes]
+    return form, replace(found, images=kept, problems=[*found.problems, *told])
 
 
 def renamed(

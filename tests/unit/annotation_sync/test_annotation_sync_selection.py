@@ -236,3 +236,24 @@ def test_places_that_are_not_there_are_told_together(
         sync(tmp_path, annotations=str(path), images=str(path))
     with pytest.raises(ProblemsError, match=r"origin cvat: .*TRAINYARD_CVAT_URL"):
         sync(tmp_path, origin="cvat")
+
+
+def test_images_with_only_damaged_boxes_are_no_negatives(
+    tmp_path: Path, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads((source / "annotations.json").read_text(encoding="utf-8"))
+    own = next(image["id"] for image in content["images"] if image["file_name"] == "south/1.png")
+    broken: dict[str, Any] = {"id": 99, "image_id": own, "category_id": 2}
+    for wrong in ({"bbox": [5, 5, 0, 9]}, {"bbox": ["x", 1, 2, 3]}, {"category_id": 77}):
+        entry = {"bbox": [1, 1, 9, 9], **broken, **wrong}
+        text = json.dumps({**content, "annotations": [*content["annotations"], entry]})
+        (source / "annotations.json").write_text(text, encoding="utf-8")
+        found = sync(tmp_path, annotations=str(source))
+        assert [*found.images] == ["north/1.png", "north/2.png"], wrong
+        said = "1 image left out, of which labels are damaged and no other is left"
+        assert said in capsys.readouterr().err
+        assert said in found.report
+    # What is left out as intended leaves a negative behind.
+    (source / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
+    found = sync(tmp_path, annotations=str(source), classes=["crop"])
+    assert found.index.counts.empty == 2

@@ -215,3 +215,19 @@ def test_files_that_are_no_coco(tmp_path: Path, text: str) -> None:
     ((fault, _, _, what),) = problems(coco.read(tmp_path / "a.json"))
     assert fault == "unreadable"
     assert what.startswith(("no JSON", "no COCO"))
+
+
+def test_shapes_of_a_second_entry_are_counted(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    image = {"file_name": "a.png", "width": 100, "height": 80}
+    boxes = [{"image_id": 25, "category_id": 1, "bbox": [1, 1, n, n]} for n in (5, 9)]
+    content = {
+        "images": [{"id": 1, **image}, {"id": 25, **image}],
+        "annotations": boxes,
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content), encoding="utf-8")
+    found = coco.read(tmp_path / "a.json")
+    what = "image 'a.png' is there a second time: only the first is kept, without the 2 shapes of "
+    assert [problem.what for problem in found.problems] == [f"{what}this one"]
+    assert found.images[0].lost == 2  # so that it is not taken for an image without objects

@@ -165,3 +165,9 @@ def test_images_of_recordings_with_folders_of_their_own(tmp_path: Path) -> None:
     assert {i.name: i.shapes[0].points[3] for i in found.images if i.path} == {
         "r1/JPEGImages/a.jpg": 10, "r2/JPEGImages/a.jpg": 20,
     }  # fmt: skip
+
+
+def test_damaged_objects_are_counted_as_lost(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    annotation(tmp_path / "a.xml", thing("one", 1, 9, 9) + thing(1, 1, 1, 9))  # type: ignore[arg-type]
+    assert [image.lost for image in voc.read(tmp_path).images] == [2]

@@ -155,3 +155,13 @@ def test_figures_of_each_subset(shared_data: Path, tmp_path: Path) -> None:
     assert page.count("<svg") == 3
     assert "a &lt;remark&gt;" in page
     assert statistics.document(made)["val"]["images"] == 87
+
+
+def test_images_with_only_damaged_labels_are_no_background(tmp_path: Path) -> None:
+    for name, line in (("a", CAR), ("b", "Car 0 0"), ("c", "")):
+        picture(tmp_path / f"image_2/{name}.png")
+        (tmp_path / "label_2").mkdir(exist_ok=True)
+        (tmp_path / f"label_2/{name}.txt").write_text(f"{line}\n", encoding="utf-8")
+    _, found = conversion.read(tmp_path)
+    assert [image.name for image in found.images] == ["a.png", "c.png"]
+    assert "image 'b.png': all its labels are damaged" in str(found.problems[-1])
