@@ -136,22 +136,30 @@ def read_file(path: Path | str) -> dict[str, Any]:
         raise SettingsError(
             ["expected a mapping of `name: value` lines at the top level"], str(path)
         )
-    return _of_weed_trainer(content, path) if isinstance(content.get("variants"), list) else content
+    return _of_weed_trainer(content, path)
 
 
 def _parsed(text: str, path: Path) -> Any:
-    """YAML; JSON may be indented with tabs, which YAML may not."""
-    if path.suffix == ".json":
-        with suppress(ValueError):
-            return json.loads(text)
-    return yaml.safe_load(text)
+    """YAML; JSON may be indented with tabs, which YAML may not, and have commas too many."""
+    if path.suffix != ".json":
+        return yaml.safe_load(text)
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        with suppress(*UNREADABLE):
+            if isinstance(found := yaml.safe_load(text), dict | None):
+                return found
+        raise error from None
 
 
 def _of_weed_trainer(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The parameters that a weed trainer's settings stand for; other content as it is."""
+    """The parameters that a weed trainer's settings stand for; others, with variants as a text."""
     from components.core.formats import weed_settings
 
     if not weed_settings.is_weed_settings(content):
+        names = content.get("variants")
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return {**content, "variants": ", ".join(names)}
         return content
     try:
         found, notes = weed_settings.parameters(content, path.parent)
@@ -163,7 +171,7 @@ def _of_weed_trainer(content: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _kind(path: Path) -> str:
-    return "as a model's configuration" if path.suffix == ".config" else "YAML"
+    return {".config": "as a model's configuration", ".json": "JSON"}.get(path.suffix, "YAML")
 
 
 def _of_model(text: str) -> dict[str, Any]:

@@ -142,3 +142,16 @@ def test_files_that_hold_no_parameters_are_refused(
 def test_json_is_read_as_well(tmp_path: Path) -> None:
     (tmp_path / "params.json").write_text('{"epochs": 2}')
     assert read_file(tmp_path / "params.json") == {"epochs": 2}
+
+
+def test_broken_json_is_called_json_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "params.json"
+    path.write_text('{"epochs": 2,\n "rate": [1}')
+    with pytest.raises(SettingsError, match=r"it is not valid JSON: .*line 2 column") as caught:
+        read_file(path)
+    assert "YAML" not in str(caught.value)
+    path.write_text("rate = 2")
+    with pytest.raises(SettingsError, match=r"it is not valid JSON: .*line 1 column"):
+        read_file(path)
+    path.write_text('{"epochs": 2,}')
+    assert read_file(path) == {"epochs": 2}
