@@ -108,6 +108,12 @@ def image_size(path: Path) -> tuple[int, int]:
     return (height, width) if turned else (width, height)
 
 
+def exif_orientation(path: Path) -> int:
+    """How EXIF asks to show a readable image: 1 as stored, from 5 on with its sides changed."""
+    with Image.open(path) as image:
+        return int(image.getexif().get(_ORIENTATION, 1))
+
+
 def without_range(image: Image.Image) -> str:
     """What is wrong with an opened image whose pixels have no known white; '' for others."""
     if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
