@@ -21,8 +21,11 @@ suffix_option = click.option(
     type=click.Choice([".jpg", ".png"]),
     help="Of all images of KITTI and COCO; others are written anew  [default: each its own]",
 )
-copy_option = click.option(
-    "--copy", is_flag=True, help="Copy images; by default they are hard links where possible."
+link_option = click.option(
+    "--link/--copy",
+    default=False,
+    help="Hard-link images where possible, so that a later change of SOURCE's changes TARGET's "
+    "too; by default they are copied, or cloned where the file system can.",
 )
 
 
@@ -66,15 +69,15 @@ def check(source: Path, classes: tuple[str, ...], as_json: bool) -> None:
 @target_argument
 @click.option("--to", required=True, type=click.Choice(FORMS), help="Format of TARGET.")
 @suffix_option
-@copy_option
+@link_option
 @reading_options
-def convert(source: Path, target: Path, to: str, suffix: str, copy: bool, **options: Any) -> None:
+def convert(source: Path, target: Path, to: str, suffix: str, link: bool, **options: Any) -> None:
     """Write SOURCE as TARGET in another format, or the same with other classes."""
     from pipelines.dataset_writing import put
 
     check_suffix(suffix, to)
     _, found = loaded(source, target, **options)
-    put(to, target, found, suffix or "", copy)
+    put(to, target, found, suffix or "", link)
 
 
 @dataset.command()
@@ -132,10 +135,10 @@ def resize(
 @click.option("--seed", default=0, show_default=True)
 @click.option("--to", type=click.Choice(FORMS), help="Format of TARGET  [default: SOURCE's]")
 @suffix_option
-@copy_option
+@link_option
 @reading_options
 def split(
-    source: Path, target: Path, to: str | None, suffix: str, copy: bool, form: str,
+    source: Path, target: Path, to: str | None, suffix: str, link: bool, form: str,
     images: Path | None, mapping: tuple[str, ...], classes: tuple[str, ...], one_based: bool,
     unlabelled_empty: bool, strict: bool, **options: Any,
 ) -> None:  # fmt: skip
@@ -151,7 +154,7 @@ def split(
     )
     form = written_as(to, read_as)
     check_suffix(suffix, form)
-    split_into(target, found, settings, form, suffix or "", copy)
+    split_into(target, found, settings, form, suffix or "", link)
 
 
 @dataset.command()

@@ -37,7 +37,7 @@ def put(
     target: Path,
     found: Annotations,
     suffix: str = "",
-    copy: bool = False,
+    link: bool = False,
     more: Sequence[tuple[Path, str]] = (),
 ) -> None:
     """Writes a data set as `target` and says what is in it.
@@ -47,17 +47,15 @@ def put(
         target: new or empty.
         found: images with files, and the classes.
         suffix: of KITTI's and COCO's images.
-        copy: no hard links to the source's images.
+        link: hard-link images where possible: a later change of the source's changes them too.
         more: files, and names that they get in `target`.
     """
     with whole(target) as folder:
         notes = conversion.write(
-            form, folder, found.images, found.labels, suffix, progress("writing")
+            form, folder, found.images, found.labels, suffix, progress("writing"), link
         )
         for path, name in more:
             shutil.copyfile(path, folder / name)
-        if copy:
-            unlink(folder)
     for note in notes:
         click.echo(f"note: {note}", err=True)
     tell(form, target, found.images)
@@ -74,14 +72,6 @@ def tell(form: str, target: Path, images: Sequence[AnnotatedImage]) -> None:
         f"{target} ({form}): {counted(len(images), 'image')}{f' ({named})' if named else ''}, "
         f"{counted(objects, 'object')}"
     )
-
-
-def unlink(folder: Path) -> None:
-    """Makes every file that is also elsewhere a copy of its own."""
-    for path in folder.rglob("*"):
-        if path.is_file() and path.stat().st_nlink > 1:
-            with files.atomic_path(path) as temporary:
-                shutil.copy2(path, temporary)
 
 
 def resize_into(
@@ -110,7 +100,7 @@ def resize_into(
     with files.full_disk_named(target), state.locked(lambda text: click.echo(text, err=True)):
         files.remove_partials(state.work)
         images = resized(found.images, size, state.work, letterbox, suffix, progress("resizing"))
-        put(form, target, replace(found, images=images), suffix)
+        put(form, target, replace(found, images=images), suffix, link=True)  # our own files
     files.remove(room)
 
 
@@ -133,7 +123,7 @@ def settings_of(options: Mapping[str, Any]) -> SplitSettings:
 
 
 def split_into(
-    target: Path, found: Annotations, settings: SplitSettings, form: str, suffix: str, copy: bool
+    target: Path, found: Annotations, settings: SplitSettings, form: str, suffix: str, link: bool
 ) -> None:
     """Writes `target` with a folder, or list, for every part, and report.html.
 
@@ -148,7 +138,8 @@ def split_into(
         room = Path(made)
         room.joinpath("dataset").mkdir()
         labels = list(dict.fromkeys([*found.labels, *found.counts()]))
-        DetectionDataset.write(room / "dataset", found.images, labels, "the data set")
+        everywhere = Path("/")  # hard links to all images: it only lives until the split is done
+        DetectionDataset.write(room / "dataset", found.images, labels, "the data set", everywhere)
         job = Job(
             inputs={"dataset": room / "dataset"},
             outputs={"split": room / "split", "report": room / "report.html"},
@@ -165,7 +156,7 @@ def split_into(
             target,
             replace(found, images=images),
             suffix,
-            copy,
+            link,
             [(room / "report.html", "report.html")],
         )
 

@@ -35,7 +35,8 @@ def write(settings: AnnotationSyncSettings, selection: Selection, job: Job) -> N
         if not settings.keep_empty:
             images = [image for image in images if has_boxes(image)]
     folder = job.outputs["dataset"]
-    dataset = DetectionDataset.write(folder, images, selection.classes, source(settings))
+    told_source = source(settings)
+    dataset = DetectionDataset.write(folder, images, selection.classes, told_source, job.work)
     written = dataset.images(folder)
     if copies := _copies(written):
         notes.append(copies)

@@ -1,4 +1,4 @@
-"""From any annotation format to any other: classes renamed, images linked or copied."""
+"""From any annotation format to any other: classes renamed, images copied or linked."""
 
 from __future__ import annotations
 
@@ -136,6 +136,7 @@ def write(
     classes: Sequence[str],
     suffix: str = "",
     progress: Callable[[int, int], None] | None = None,
+    link: bool = False,
 ) -> list[str]:
     """Writes a data set with its images; the parts of images are those of the format.
 
@@ -150,6 +151,7 @@ def write(
         classes: of the shapes, in their order.
         suffix: kitti and coco: `.jpg` or `.png` for all images; '' for each its own.
         progress: told how many images of how many are there.
+        link: hard-link images where possible: a later change of the source changes them too.
 
     Returns:
         What differs from the source, as sentences.
@@ -159,7 +161,7 @@ def write(
     """
     if form in ("kitti", "coco"):
         kept = [name for name in classes if name != IGNORED]
-        written = write_subsets(images, folder, cast(Form, form), kept, suffix, progress)
+        written = write_subsets(images, folder, cast(Form, form), kept, suffix, progress, link)
         return [
             f"{part}: {note}" if len(written) > 1 else note
             for part, layout in written.items()
@@ -175,20 +177,16 @@ def write(
             voc.write(folder, named)
         else:
             yolo.write(folder, named, classes)
-    _link(named, folder / ("JPEGImages" if form == "voc" else "images"), progress)
-    return []
-
-
-def _link(
-    images: Sequence[AnnotatedImage], folder: Path, progress: Callable[[int, int], None] | None
-) -> None:
-    for done, image in enumerate(images, 1):
+    place = folder / ("JPEGImages" if form == "voc" else "images")
+    put = files.link_or_copy if link else files.clone_or_copy
+    for done, image in enumerate(named, 1):
         assert image.path is not None  # as `read` gives them
-        target = folder / image.name
+        target = place / image.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        files.link_or_copy(image.path.resolve(), target)
+        put(image.path.resolve(), target)
         if progress:
-            progress(done, len(images))
+            progress(done, len(named))
+    return []
 
 
 def _renamed(shape: Shape, mapping: Mapping[str, str]) -> Shape | None:

@@ -50,10 +50,11 @@ def tao_layout(
     classes: Sequence[str] = (),
     suffix: str = "",
     progress: Callable[[int, int], None] | None = None,
+    link: bool = False,
 ) -> Layout:
     """Writes `image_2/` and `label_2/`, or `images/` and `annotations.json`, and `labels.txt`.
 
-    An image is linked, or copied, unless TAO could not read it as it is shown: another file format
+    An image is copied, or cloned, unless TAO could not read it as it is shown: another file format
     than JPEG and PNG, another suffix than asked for, or a rotation in its EXIF data. Labels are
     boxes inside the image, in KITTI 15 columns; images without shapes are background. The source is
     not changed.
@@ -66,6 +67,7 @@ def tao_layout(
             kept in KITTI and never a class of COCO.
         suffix: `.jpg` or `.png` for all images, as a convert spec's `image_extension` wants it.
         progress: told how many images of how many are there.
+        link: hard-link images where possible: a later change of the source changes them too.
 
     Raises:
         InputError: with every image and class that cannot be written; there is nothing then.
@@ -87,7 +89,7 @@ def tao_layout(
         (folder / LABELS).mkdir(exist_ok=True)
 
     def write(pair: tuple[AnnotatedImage, AnnotatedImage]) -> bool:
-        again = _write_image(*pair)
+        again = _write_image(*pair, link)
         if form == "kitti":
             path = folder / LABELS / f"{Path(pair[1].name).stem}.txt"
             path.write_text(kitti_labels.text(pair[1]), encoding="utf-8")
@@ -137,15 +139,17 @@ def _labelled(shape: Shape) -> Shape:
     return replace(shape, score=None) if shape.score is not None else shape
 
 
-def _write_image(source: AnnotatedImage, target: AnnotatedImage) -> bool:
+def _write_image(source: AnnotatedImage, target: AnnotatedImage, link: bool) -> bool:
     """Puts an image in its place; says whether it had to be written anew."""
     assert source.path is not None  # checked before
     assert target.path is not None
     original = source.path.resolve()  # what a symbolic link points to, not the link
     if again := needs_writing(original, target.path):
         write_upright(original, target.path)
-    else:
+    elif link:
         files.link_or_copy(original, target.path)
+    else:
+        files.clone_or_copy(original, target.path)
     return again
 
 

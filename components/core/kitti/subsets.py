@@ -41,6 +41,7 @@ def write_subsets(
     classes: Sequence[str] = (),
     suffix: str = "",
     progress: Callable[[int, int], None] | None = None,
+    link: bool = False,
 ) -> dict[str, Layout]:
     """Writes each part as `tao_layout` does, into a folder of its name; see there for arguments.
 
@@ -50,7 +51,7 @@ def write_subsets(
     Args:
         images: with their `part`.
         folder: new or empty.
-        form, classes, suffix, progress: as `tao_layout`.
+        form, classes, suffix, progress, link: as `tao_layout`.
 
     Returns:
         Part, or `full`, → what lies there.
@@ -62,7 +63,7 @@ def write_subsets(
 
     names = list(classes) or sorted({s.label for i in images for s in i.shapes} - {IGNORED})
     if not any(image.part for image in images):
-        return {WHOLE: tao_layout(images, folder, form, names, suffix, progress)}
+        return {WHOLE: tao_layout(images, folder, form, names, suffix, progress, link)}
     if form == "coco":  # several documents are read as one data set, in which names are unique
         flat = flat_names(images)
         images = [replace(image, name=name) for image, name in zip(images, flat, strict=True)]
@@ -73,7 +74,7 @@ def write_subsets(
         if own:
             told = _after(progress, before, len(images))
             found[part or WHOLE] = tao_layout(
-                own, folder / (part or WHOLE), form, names, suffix, told
+                own, folder / (part or WHOLE), form, names, suffix, told, link
             )
         before += len(own)
     return found

@@ -68,9 +68,11 @@ def test_convert_and_back(shared_data: Path, tmp_path: Path) -> None:
     said = dataset("convert", source, made, "--to", "kitti", "--map", "raccoon=animal").stdout
     assert said == f"{made} (kitti): 160 images, 173 objects\n"
     assert check(made).classes == {"animal": 173}
-    dataset("convert", made, back, "--to", "voc", "--copy")
+    dataset("convert", made, back, "--to", "voc")
     assert read(back)[1].counts() == {"animal": 173}
     assert all(path.stat().st_nlink == 1 for path in (back / "JPEGImages").iterdir())
+    dataset("convert", made, tmp_path / "linked", "--to", "voc", "--link")
+    assert all(path.stat().st_nlink == 2 for path in (tmp_path / "linked/JPEGImages").iterdir())
     before = content(back)
     said = refusal("convert", made, tmp_path / "x", "--to", "voc", "--suffix", ".jpg", code=2)
     assert "--suffix: images of voc stay as they are" in said
@@ -117,7 +119,9 @@ def test_recordings_stay_whole_and_the_seed_decides(films: Path, tmp_path: Path)
     assert content(films) == before
     assert (tmp_path / "one/report.html").is_file()
     image = next(iter(first))
-    assert (tmp_path / "one" / first[image] / "image_2" / image).samefile(films / "image_2" / image)
+    copy = tmp_path / "one" / first[image] / "image_2" / image
+    assert not copy.samefile(films / "image_2" / image)
+    assert copy.read_bytes() == (films / "image_2" / image).read_bytes()
     labels = {path.name: path.read_bytes() for path in (tmp_path / "one").glob("*/label_2/*")}
     assert labels == {path.name: path.read_bytes() for path in films.glob("label_2/*")}
 

@@ -126,7 +126,10 @@ def test_subsets_have_the_same_classes(tmp_path: Path) -> None:
     layout = moved(made["val"], folder, tmp_path / "made")
     assert [image.path for image in layout.images] == [tmp_path / "made/val/image_2/b.png"]
     assert layout.images[0].path is not None
-    assert layout.images[0].path.samefile(source / "image_2/b.png")
+    assert not layout.images[0].path.samefile(source / "image_2/b.png")
+    linked = write_subsets(found.images, tmp_path / "linked", link=True)["val"].images[0].path
+    assert linked is not None
+    assert linked.samefile(source / "image_2/b.png")
     with pytest.raises(InputError, match="nothing was overwritten"):
         with whole(tmp_path / "made"):
             raise AssertionError("not reached")
