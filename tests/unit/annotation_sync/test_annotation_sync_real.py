@@ -95,7 +95,7 @@ def test_weeds(tmp_path: Path, shared_data: Path) -> None:
         (
             "kitti_samples/real_3",
             3,
-            {"Car": 2, "Cyclist": 1, "DontCare": 4, "Misc": 1, "Pedestrian": 1, "Truck": 1},
+            {"Car": 2, "Cyclist": 1, "Misc": 1, "Pedestrian": 1, "Truck": 1},
             [],
         ),
         ("kitti_samples/datumaro_kitti_detection", 2, {"Truck": 1, "Van": 4}, []),

@@ -257,3 +257,25 @@ def test_images_with_only_damaged_boxes_are_no_negatives(
     (source / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
     found = sync(tmp_path, annotations=str(source), classes=["crop"])
     assert found.index.counts.empty == 2
+
+
+def test_odd_names_of_classes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, labels = tmp_path / "source", ["weed", " weed ", "Weed", "background", "DontCare"]
+    shapes = [rectangle(label, 1 + n, 2, 30, 40) for n, label in enumerate(labels)]
+    write_coco(folder, [image(folder, "a.png", *shapes)], labels)
+    found = sync(tmp_path, annotations=str(folder), strict=True)
+    assert found.counts == {"weed": 2, "Weed": 1, "background": 1}
+    said = capsys.readouterr().err
+    assert "blanks around labels left out: ' weed ' (1)" in said
+    assert "warning: labels that differ in case or blanks only are not one class: " in said
+    assert "weed (2), Weed (1); make them one with merge_classes, such as Weed=weed" in said
+    assert "background is an ordinary class, that boxes are found of (1)" in said
+    assert "DontCare, KITTI's word" in said
+    assert "1 shape left out; name it in classes" in said
+    assert "differ in case or blanks" in found.report
+    merged = sync(tmp_path, annotations=str(folder), merge_classes=["Weed=weed", "background=soil"])
+    assert merged.counts == {"weed": 3, "soil": 1}
+    assert "differ in case" not in capsys.readouterr().err
+    kept = sync(tmp_path, annotations=str(folder), classes=["weed", "DontCare"])
+    assert kept.counts == {"weed": 2, "DontCare": 1}
+    assert "weed (2), Weed (1)" in capsys.readouterr().err
