@@ -45,6 +45,12 @@ def run(settings: PublishRendererSettings, job: Job) -> None:
     evaluation = RenderingEvaluation.load(job.inputs["evaluation"])
     metrics = RenderingMetrics.read(job.inputs["evaluation"])
     traced = evaluated(job.inputs["model"], evaluation)
+    if traced.bundle.preprocessing.get("near"):
+        job.report.warn(
+            "the network was trained with linear depths (near and far), but the viewer gives those "
+            "of its window: it will show something else than the evaluation; sync without near and "
+            "far, and train again"
+        )
     out = job.outputs["published"]
     out.mkdir()
     storage = open_storage(settings.networks or str(out / INSIDE))

@@ -27,7 +27,7 @@ def train_renderer(
     feature_amount_current: int = 8,
     feature_amount_gt: int = 12,
     feature_extraction_depth: int = 0,
-    mask_warped: bool = False,
+    mask_warped: bool = True,
     warp_rgbd: bool = True,
     extract_lowres_features: bool = True,
     reweight_with_low_res: bool = False,

@@ -94,7 +94,9 @@ class TrainRendererSettings(Settings):
         0, ge=0, le=3, description="Halvings of the photographs' features (deprecated)"
     )
     mask_warped: bool = Field(
-        False, description="Set what no point was drawn at to 0 in the warped photographs"
+        True,
+        description="Set what no point was drawn at to 0 in the warped photographs, as it is in "
+        "training; without it the viewer shows the middle of the photographs there",
     )
     warp_rgbd: bool = Field(True, description="Warp colours and depth along with the features")
     extract_lowres_features: bool = Field(

@@ -25,6 +25,9 @@ from components.triton_publish.stage import STAGE as PUBLISH
 from pipelines.projects._steps import Steps, make_pipeline
 from pipelines.projects._sweep_problems import own
 
+DEFAULTS: dict[str, object] = {}
+"""None of its own: the stages' defaults are made for this project."""
+
 
 def _draw(step: Steps) -> None:
     frames = step(SYNC).outputs["frames"]
@@ -59,7 +62,7 @@ neural_rendering = make_pipeline(
         "publish_renderer": publish_renderer,
         "triton_publish": triton_publish,
     },
-    {},
+    DEFAULTS,
     TRAIN,
     _draw,
     _problems,
