@@ -8,6 +8,7 @@ from pathlib import Path
 from components.annotation_sync.places import Place, is_image, split_inner
 from components.annotation_sync.selection import chosen_images
 from components.annotation_sync.stage import FILES, AnnotationSyncSettings
+from components.core.credentials import without_credentials
 from components.core.errors import InputError
 from components.core.formats import coco, cvat_xml, kitti_labels, voc, vott, yolo
 from components.core.formats.recognition import recognised
@@ -37,7 +38,7 @@ def gathered(settings: AnnotationSyncSettings, job: Job) -> Annotations:
         if settings.database and found.images:
             from components.annotation_sync.keeping import keep
 
-            keep(found, settings.annotations, job)
+            keep(found, _whole(settings.annotations), job)
     else:
         from components.annotation_sync.tasks import from_tasks
 
@@ -94,6 +95,12 @@ def _bring_images(
         job.report.message(
             f"{counted(others, 'image')} of {images.uri} that no chosen annotation names stay there"
         )
+
+
+def _whole(place: str) -> str:
+    """The place of the annotations by which runs from other folders know it too."""
+    place = without_credentials(place)
+    return place if is_s3(place) else str(Path(place).expanduser().resolve())
 
 
 def _within(name: str, inner: str) -> bool:

@@ -72,6 +72,8 @@ class AnnotationTask:
     """Whether its frames are those of a video."""
     deleted: frozenset[int] = field(default_factory=frozenset)
     """Frames that were taken out."""
+    source: str = ""
+    """Where a task is from that CVAT has given no number; '' where that is not known."""
 
 
 def named(name: str) -> str:
