@@ -11,8 +11,8 @@ from components.annotation_sync.stage import FILES, AnnotationSyncSettings
 from components.core.credentials import without_credentials
 from components.core.errors import InputError
 from components.core.formats import coco, cvat_xml, kitti_labels, voc, vott, yolo
-from components.core.formats.recognition import recognised
-from components.core.formats.shapes import Annotations, told
+from components.core.formats.recognition import damaged, recognised
+from components.core.formats.shapes import Annotations, Fault, Problem, told
 from components.core.stage import Job
 from components.core.storage import is_s3
 from components.core.wording import counted
@@ -24,6 +24,9 @@ READERS: dict[str, Callable[[Path, Path | None], Annotations]] = {
     "vott": vott.read,
     "cvat": cvat_xml.read,
 }
+
+READ_FROM_JSON = ("coco", "vott")
+"""Formats whose readers tell of damaged JSON themselves."""
 
 
 def gathered(settings: AnnotationSyncSettings, job: Job) -> Annotations:
@@ -70,7 +73,13 @@ def _from_files(settings: AnnotationSyncSettings, job: Job) -> Annotations:
 
     if images.remote:
         _bring_images(images, read, form, settings, job)
-    return read()
+    found = read()
+    if settings.format == "auto" and form not in READ_FROM_JSON:
+        found.problems += [
+            Problem(Fault.UNREADABLE, str(path), "", f"{why}; it is not among the {form} files")
+            for path, why in damaged(source, (".json",))
+        ]
+    return found
 
 
 def _bring_images(

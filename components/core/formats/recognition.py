@@ -25,6 +25,9 @@ SIGNS = {
 }
 """Format → how it is recognised, for people."""
 
+SHOWN = 5
+"""Damaged files that a message names."""
+
 YOLO_COLUMNS = 5
 KITTI_COLUMNS = (kitti_labels.COLUMNS, kitti_labels.COLUMNS + 1)
 
@@ -52,12 +55,52 @@ def recognised(source: Path, given: str = "annotations", choice: str = "format")
             f"{given}: {source} holds annotations of several formats: {examples}. Set {choice} "
             "to the one that is to be read"
         )
+    unparsed = [f"{path} is {why}" for path, why in damaged(source)]
+    if unparsed and source.is_file():
+        raise InputError(f"{given}: {unparsed[0]}: mend or replace it")
+    if len(unparsed) > SHOWN:
+        unparsed[SHOWN:] = [f"and {len(unparsed) - SHOWN} more"]
+    broken = f". Of these cannot be parsed: {'; '.join(unparsed)}" if unparsed else ""
     there = ", ".join(f"{count} *{kind}" for kind, count in _kinds(source).most_common(5))
     raise InputError(
         f"{given}: {source} holds no annotations of a known format. Looked for: "
-        f"{'; '.join(SIGNS.values())}. There are: {there or 'no files'}. Name the folder that "
-        f"holds them, or set {choice}"
+        f"{'; '.join(SIGNS.values())}. There are: {there or 'no files'}{broken}. Name the "
+        f"folder that holds them, or set {choice}"
     )
+
+
+def damaged(source: Path, extensions: Sequence[str] = (".json", ".xml")) -> list[tuple[Path, str]]:
+    """Files, of those that are looked into, that cannot be parsed, and why; not in hidden folders.
+
+    Args:
+        source: the file or folder.
+        extensions: of the files; XML is told where it ends before its first element.
+    """
+    paths = [path for extension in extensions for path in _files(source, extension)]
+    shown = [
+        path
+        for path in paths
+        if path == source or not any(p.startswith(".") for p in path.relative_to(source).parts)
+    ]
+    return [(path, why) for path in shown if (why := _damage(path))]
+
+
+def _damage(path: Path) -> str:
+    try:
+        if path.suffix.lower() == ".json":
+            json.loads(path.read_bytes())
+        else:
+            with open(path, "rb") as file:
+                next(ElementTree.iterparse(file, events=("start",)), None)
+    except json.JSONDecodeError as error:
+        return f"no JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+    except ElementTree.ParseError as error:
+        return f"no XML: {error}"
+    except UnicodeDecodeError:
+        return "no JSON: not UTF-8 text"
+    except (OSError, RecursionError) as error:
+        return f"unreadable: {error}"
+    return ""
 
 
 def _coco(source: Path) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """Annotation files are recognised by their content, and read the same in every format."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -111,3 +112,38 @@ def test_the_wrong_format_says_what_is_wrong(tmp_path: Path) -> None:
     (source / "x.txt").touch()
     with pytest.raises(InputError, match="does not name its classes"):
         sync(tmp_path, annotations=str(source), format="yolo")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "cause"),
+    [
+        ("broken.json", '{"images": [],\n "annotations": [}', r"no JSON: line 2, column 18: Expec"),
+        ("cut.json", '{"images": [', r"no JSON: line 1, column 13"),
+        ("empty.xml", "", r"no XML: no element found: line 1"),
+    ],
+)
+def test_files_that_cannot_be_parsed_are_told_with_the_place(
+    tmp_path: Path, name: str, text: str, cause: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=rf"{re.escape(name)} is {cause}.*: mend or replace it"):
+        recognised(path)
+    with pytest.raises(
+        InputError, match=rf"no annotations .* cannot be parsed: .*{name} is {cause}"
+    ):
+        recognised(tmp_path)
+
+
+def test_a_damaged_file_of_another_format_beside_is_told(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    write(source, "voc")
+    (source / "train.json").write_text('{"images": [', encoding="utf-8")
+    (source / ".tool").mkdir()
+    (source / ".tool" / "settings.json").write_text("// comment", encoding="utf-8")
+    [problem] = sync(tmp_path, annotations=str(source)).problems
+    assert (problem["kind"], Path(problem["file"]).name) == ("unreadable", "train.json")
+    assert problem["what"] == (
+        "no JSON: line 1, column 13: Expecting value; it is not among the voc files"
+    )
+    assert sync(tmp_path, annotations=str(source), format="voc").problems == []
