@@ -236,10 +236,11 @@ def compile_command(
 @click.option("--output", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True)
 @click.option("--resume", is_flag=True, help="Continue a demo that was stopped.")
 def demo(name: str, output: Path, resume: bool) -> None:
-    """Make a small video data set and run a pipeline on it, on the CPU, in minutes.
+    """Make a small data set and run a pipeline on it, on the CPU, in minutes.
 
-    NAME is a pipeline, action_recognition (the default), low_resolution_actions or
-    video_classification; or sweep, which searches better settings first.
+    NAME is a pipeline, action_recognition (the default), low_resolution_actions,
+    video_classification, weed_detection or neural_rendering; or sweep, which searches better
+    settings for action_recognition first.
     """
     from pipelines.demo import run_demo
 
