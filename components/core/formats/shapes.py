@@ -54,6 +54,8 @@ class Fault(StrEnum):
     """A box that reaches, or lies, beyond the image."""
     UNKNOWN_CLASS = "unknown_class"
     MISSING_IMAGE = "missing_image"
+    NAME = "other_name"
+    """Annotations that name another image than the one that they are taken for."""
     SIZE = "size"
     """An image of another size than its annotations say."""
     NO_ENTRY = "no_entry"

@@ -184,8 +184,8 @@ def _name(path: Path, nearby: str, root: Element, found: Reading) -> tuple[str, 
     for candidate in dict.fromkeys(wanted):
         if candidate and (file := found.files.find(candidate)):
             if PurePosixPath(said).stem != path.stem:
-                what = f"says that its image is {said!r}; {file.name} is taken"
-                found.problem(Fault.UNREADABLE, path, "<filename>", what)
+                what = f"says that its image is {said!r}" if said else "names no image"
+                found.problem(Fault.NAME, path, "<filename>", f"{what}; {file.name} is taken")
             return _shortened(file.relative_to(found.files.folder).as_posix()), file
     known = PurePosixPath(said).suffix.lower() in EXTENSIONS
     name = said if known else f"{path.stem}.jpg"

@@ -120,7 +120,7 @@ def test_defects_are_told(tmp_path: Path) -> None:
         ("zero_area", "a.xml", "line 5, <object>"),
         ("outside", "a.xml", "line 6, <object>"),
         ("too_few_coordinates", "a.xml", "line 7, <object>"),
-        ("unreadable", "b.xml", "<filename>"),
+        ("other_name", "b.xml", "<filename>"),
         ("size", "b.xml", ""),
         ("missing_image", "c.xml", ""),
         ("unreadable", "d.xml", ""),
@@ -171,3 +171,49 @@ def test_damaged_objects_are_counted_as_lost(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     annotation(tmp_path / "a.xml", thing("one", 1, 9, 9) + thing(1, 1, 1, 9))  # type: ignore[arg-type]
     assert [image.lost for image in voc.read(tmp_path).images] == [2]
+
+
+def test_boxes_drawn_twice_are_told_and_kept_once(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    same, other = thing(1, 2, 30, 40), thing(1, 2, 30, 40, name="dog")
+    annotation(tmp_path / "a.xml", "\n".join([same, other, same, thing(1, 2, 30, 41)]))
+    found = voc.read(tmp_path)
+    assert [(s.label, s.points[3]) for s in found.images[0].shapes] == [
+        ("cat", 40), ("dog", 40), ("cat", 41),
+    ]  # fmt: skip
+    [problem] = found.problems
+    assert (str(problem.fault), problem.where) == ("duplicate", "line 6, <object>")
+    what = "rectangle 'cat' is drawn a second time: left out; the first is line 4, <object>"
+    assert problem.what == what
+    assert found.images[0].lost == 0
+
+
+def test_shapes_of_a_class_without_a_name_are_told_and_left_out(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    annotation(tmp_path / "a.xml", thing(1, 2, 30, 40, name=" ") + thing(1, 2, 30, 41))
+    found = voc.read(tmp_path)
+    assert (found.labels, [shape.label for shape in found.images[0].shapes]) == (["cat"], ["cat"])
+    [problem] = found.problems
+    assert problem.file.endswith("a.xml")
+    assert problem.where == "line 4, <object>"
+    assert problem.what == "rectangle whose class has no name: left out"
+
+
+def test_files_that_were_read_are_not_called_unreadable(tmp_path: Path) -> None:
+    for name, filename in (("a", "other.png"), ("b", " ")):
+        picture(tmp_path / f"{name}.png")
+        annotation(tmp_path / f"{name}.xml", thing(1, 1, 9, 9), filename=filename)
+    found = voc.read(tmp_path)
+    assert [(each[0], each[3]) for each in problems(found)] == [
+        ("other_name", "says that its image is 'other.png'; a.png is taken"),
+        ("other_name", "names no image; b.png is taken"),
+    ]
+    assert found.counts() == {"cat": 2}
+
+
+def test_an_image_that_cannot_be_read_has_no_file(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no image")
+    annotation(tmp_path / "a.xml", thing(1, 1, 9, 9))
+    found = voc.read(tmp_path)
+    assert [each[:2] for each in problems(found)] == [("unreadable", "a.png")]
+    assert found.images[0].path is None
