@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from components.annotation_sync.naming import ImageNames, TaskNames, shown
-from components.annotation_sync.stage import FILES, AnnotationSyncSettings
+from components.annotation_sync.stage import CVAT, FILES, AnnotationSyncSettings
 from components.core.errors import InputError
 from components.core.formats.shapes import (
     AnnotatedImage,
@@ -95,7 +95,8 @@ def selected(settings: AnnotationSyncSettings, found: Annotations, job: Job) -> 
         notes.append(
             f"{lost} of {counted(len(found.images), 'image')} left out: no file of them can be read"
         )
-    if moved := _elsewhere(usable):
+    fetched = settings.origin == CVAT and not settings.images  # they lie where we put them
+    if moved := "" if fetched else _elsewhere(usable):
         notes.append(moved)
     _tell(problems, settings.strict, job)
     if not usable:
