@@ -69,7 +69,7 @@ def split(
     room = experiment.data / f".split{files.PARTIAL}{subset}"
     files.remove(room)
     try:
-        split_into(room, found, settings, form, "", copy=False)
+        split_into(room, found, settings, form, "", link=False)
         made = {room / part: experiment.data / part for part in PARTS if (room / part).is_dir()}
         if missing := [part for part in PARTS if room / part not in made]:
             raise InputError(f"{source}: {' and '.join(missing)} would be empty; change --val")
