@@ -216,6 +216,12 @@ def _class_problems(classes: Sequence[str]) -> list[str]:
         for name, count in Counter(classes).items()
         if count > 1
     ]
+    problems += [
+        f"class {name!r} has a line break, with which no model can be served: rename it, in the "
+        "annotations or with merge_classes"
+        for name in classes
+        if name and name.splitlines() != [name]
+    ]
     return problems + ["a class without a name: name it" for name in classes if not name.strip()]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from components.core.errors import InputError
 from components.core.formats import boxes
 from components.core.formats.image_files import ImageFiles, exif_orientation, image_size
-from components.core.formats.shapes import AnnotatedImage, Annotations, Fault, Problem, Shape
+from components.core.formats.shapes import AnnotatedImage, Annotations, Fault, Kind, Problem, Shape
 from components.core.formats.turning import SIDEWAYS, turned
 from components.core.wording import counted
 
@@ -60,9 +60,9 @@ class Reading:
             what += f"{counted(len(given), 'shape')} are turned as well"
             self.problem(Fault.SIZE, file, where, what)
             given = [(place, _turned(shape, orientation, *said)) for place, shape in given]
-        usable = list(self._usable(image, given, file))
-        image.lost += len(given) - len(usable)
-        image.shapes = [*image.shapes, *usable]
+        checked = [(place, self._usable(image, place, shape, file)) for place, shape in given]
+        image.lost += sum(shape is None for _, shape in checked)
+        image.shapes = [*image.shapes, *self._once(checked, file)]
         self._images[image.name] = image
 
     def finished(self, told_unused: bool = True) -> Annotations:
@@ -74,7 +74,8 @@ class Reading:
                 )
         images = list(self._images.values())
         used = {shape.label for image in images for shape in image.shapes}
-        return Annotations(self.labels or sorted(used), images, self.problems)
+        declared = [label for label in self.labels if label.strip()]
+        return Annotations(declared or sorted(used), images, self.problems)
 
     def _placed(self, image: AnnotatedImage, file: Path | str, where: str) -> AnnotatedImage:
         path = image.path
@@ -114,26 +115,50 @@ class Reading:
         return f"image {name!r} may be each of {', '.join(several)} in {self.files.folder}"
 
     def _usable(
-        self, image: AnnotatedImage, shapes: Iterable[Placed], file: Path | str
-    ) -> Iterable[Shape]:
-        known = set(self.labels)
+        self, image: AnnotatedImage, where: str, shape: Shape | None, file: Path | str
+    ) -> Shape | None:
+        """The shape as it can be used, or None; what is wrong is told."""
+        if shape is None:
+            return None
+        if not shape.label.strip():
+            what = f"{shape.kind} whose class has no name: left out"
+            self.problem(Fault.UNKNOWN_CLASS, file, where, what)
+            return None
+        if self.labels and shape.label not in self.labels:
+            self.problem(
+                Fault.UNKNOWN_CLASS,
+                file,
+                where,
+                f"{shape.kind} of the class {shape.label!r}, which is not declared: left out; "
+                f"declared are {', '.join(self.labels)}",
+            )
+            return None
+        usable, fault, what = boxes.fit(shape, image.width, image.height)
+        if fault is not None:
+            self.problem(fault, file, where, what)
+        return usable
+
+    def _once(self, shapes: Iterable[Placed], file: Path | str) -> Iterable[Shape]:
+        """The shapes without those that are there a second time, which are told."""
+        seen: dict[object, str] = {}
         for where, shape in shapes:
             if shape is None:
                 continue
-            if self.labels and shape.label not in known:
-                self.problem(
-                    Fault.UNKNOWN_CLASS,
-                    file,
-                    where,
-                    f"{shape.kind} of the class {shape.label!r}, which is not declared: left out; "
-                    f"declared are {', '.join(self.labels)}",
-                )
+            drawn = _drawn(shape)
+            if shape.kind is Kind.TAG or drawn not in seen:
+                seen[drawn] = where
+                yield shape
                 continue
-            usable, fault, what = boxes.fit(shape, image.width, image.height)
-            if fault is not None:
-                self.problem(fault, file, where, what)
-            if usable is not None:
-                yield usable
+            what = f"{shape.kind} {shape.label!r} is drawn a second time: left out"
+            what += f"; the first is {seen[drawn]}" if seen[drawn] not in ("", where) else ""
+            self.problem(Fault.DUPLICATE, file, where, what)
+
+
+def _drawn(shape: Shape) -> object:
+    """What two labels of one object have in common that was drawn twice."""
+    parts = tuple((part.label, part.points, part.outside) for part in shape.elements)
+    place = shape.points, shape.further_parts, shape.rotation, shape.box, shape.mask
+    return shape.label, shape.kind, shape.crowd, shape.score, place, parts
 
 
 def _turn(said: tuple[int, int], image: AnnotatedImage) -> int:

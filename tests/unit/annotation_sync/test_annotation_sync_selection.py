@@ -279,3 +279,16 @@ def test_odd_names_of_classes_are_told(tmp_path: Path, capsys: pytest.CaptureFix
     kept = sync(tmp_path, annotations=str(folder), classes=["weed", "DontCare"])
     assert kept.counts == {"weed": 2, "DontCare": 1}
     assert "weed (2), Weed (1)" in capsys.readouterr().err
+
+
+def test_one_class_without_a_name_does_not_block_the_others(tmp_path: Path, source: Path) -> None:
+    path = source / "annotations.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    dog = next(entry for entry in content["categories"] if entry["name"] == "dog")
+    dog["name"] = ""
+    path.write_text(json.dumps(content), encoding="utf-8")
+    found = sync(tmp_path, annotations=str(source))
+    assert found.counts == {"crop": 1, "weed": 1, "Weed": 1}
+    [told] = [problem for problem in found.problems if problem["kind"] == "unknown_class"]
+    assert (told["file"], told["where"]) == (str(path), "annotations[3]")
+    assert told["what"] == "rectangle whose class has no name: left out"

@@ -218,3 +218,13 @@ def test_many_problems_are_told_in_few_lines() -> None:
         "and 3 more of the kind outside",
         "a.xml: twice",
     ]
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\r\nb", "a\n", "\u2028a"])
+def test_class_names_with_line_breaks_are_refused_before_training(
+    tmp_path: Path, name: str
+) -> None:
+    image = AnnotatedImage("a.png", 100, 80, path=picture(tmp_path / "a.png"))
+    with pytest.raises(InputError, match="has a line break, with which no model can be served"):
+        DetectionDataset.write(tmp_path / "out", [image], ["cat", name])
+    DetectionDataset.write(tmp_path / "out", [image], ["cat", "red cat"])
