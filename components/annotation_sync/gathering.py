@@ -10,7 +10,7 @@ from components.annotation_sync.selection import chosen_images
 from components.annotation_sync.stage import FILES, AnnotationSyncSettings
 from components.core.credentials import without_credentials
 from components.core.errors import InputError
-from components.core.formats import coco, cvat_xml, kitti_labels, voc, vott, yolo
+from components.core.formats import coco, cvat_xml, cwfid, kitti_labels, voc, vott, yolo
 from components.core.formats.recognition import damaged, recognised
 from components.core.formats.shapes import Annotations, Fault, Problem, told
 from components.core.stage import Job
@@ -23,6 +23,7 @@ READERS: dict[str, Callable[[Path, Path | None], Annotations]] = {
     "kitti": kitti_labels.read,
     "vott": vott.read,
     "cvat": cvat_xml.read,
+    "cwfid": cwfid.read,
 }
 
 READ_FROM_JSON = ("coco", "vott")

@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from components.core.errors import InputError
-from components.core.formats import kitti_labels
+from components.core.formats import cwfid, kitti_labels
 from components.core.formats.yolo_config import read_config
 
 LOOKED_AT = 20
@@ -22,6 +22,7 @@ SIGNS = {
     "kitti": "KITTI (label_2/*.txt or labels/*.txt with 15 or 16 columns)",
     "vott": "VoTT (*.json with assets or frames, *.vott)",
     "cvat": "CVAT (*.xml whose root is <annotations>)",
+    "cwfid": "CWFID (*.yaml with filename and annotation)",
 }
 """Format → how it is recognised, for people."""
 
@@ -126,8 +127,8 @@ def _cvat(source: Path) -> Iterator[Path]:
 
 
 def _yolo(source: Path) -> Iterator[Path]:
-    if source.suffix.lower() in (".yaml", ".yml"):
-        yield source
+    if source.suffix.lower() in cwfid.ENDINGS:
+        yield from [] if any(_cwfid(source)) else [source]
         return
     if source.is_file():
         return
@@ -135,12 +136,21 @@ def _yolo(source: Path) -> Iterator[Path]:
         config = read_config(source)
     except InputError:
         return
-    if config.file.suffix.lower() in (".yaml", ".yml"):
+    if config.file.suffix.lower() in cwfid.ENDINGS:
         yield config.file
         return
     for path in _files(source, ".txt"):
         if path not in config.others and _numbers(path) >= YOLO_COLUMNS:
             yield path
+
+
+def _cwfid(source: Path) -> Iterator[Path]:
+    for path in cwfid.yaml_files(source)[:LOOKED_AT]:
+        try:
+            if path.suffix.lower() in cwfid.ENDINGS and "annotation" in cwfid.content_of(path):
+                yield path
+        except InputError:
+            continue
 
 
 def _kitti(source: Path) -> Iterator[Path]:
@@ -159,6 +169,7 @@ _LOOKS: dict[str, Callable[[Path], Iterator[Path]]] = {
     "kitti": _kitti,
     "vott": _vott,
     "cvat": _cvat,
+    "cwfid": _cwfid,
 }
 """Format → what yields files that are in it."""
 
