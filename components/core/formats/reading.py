@@ -54,7 +54,7 @@ class Reading:
             self.problem(Fault.DUPLICATE, file, where, what)
             return
         said = image.width, image.height
-        image = self._placed(image, file, where)
+        image = self._placed(image, len(given), file, where)
         if orientation := _turn(said, image):
             what = f"{_as_stored(image, orientation)}, for which the annotations are: "
             what += f"{counted(len(given), 'shape')} are turned as well"
@@ -77,7 +77,10 @@ class Reading:
         declared = [label for label in self.labels if label.strip()]
         return Annotations(declared or sorted(used), images, self.problems)
 
-    def _placed(self, image: AnnotatedImage, file: Path | str, where: str) -> AnnotatedImage:
+    def _placed(
+        self, image: AnnotatedImage, count: int, file: Path | str, where: str
+    ) -> AnnotatedImage:
+        """The image with its file and size; `count`: of its shapes."""
         path = image.path
         if path is None and self.files is not None:
             path = self.files.find(image.name)
@@ -85,6 +88,9 @@ class Reading:
                 self.problem(Fault.MISSING_IMAGE, file, where, self._missing(image.name))
         if path is not None and path in self._owners:
             what = f"image {image.name!r}: {path} is already that of {self._owners[path]!r}"
+            if count:
+                what += f": left out with {counted(count, 'shape')}"
+                self._images[self._owners[path]].lost += count
             self.problem(Fault.MISSING_IMAGE, file, where, what)
             path = None
         if path is None:

@@ -244,3 +244,17 @@ def test_a_category_without_a_name_is_no_class(tmp_path: Path) -> None:
     found = coco.read(tmp_path / "a.json")
     assert (found.labels, found.counts()) == (["cat"], {"cat": 1})
     assert [problem.where for problem in found.problems] == ["annotations[0]"]
+
+
+def test_shapes_of_two_names_of_one_file_are_counted(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    names = {1: "a.png", 2: "gone/a.png"}
+    content = {
+        "images": [{"id": n, "file_name": name} for n, name in names.items()],
+        "annotations": [{"image_id": 2, "category_id": 1, "bbox": [1, 1, 5, 5]}],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content), encoding="utf-8")
+    found = coco.read(tmp_path / "a.json")
+    assert found.problems[0].what.endswith("is already that of 'a.png': left out with 1 shape")
+    assert found.images[0].lost == 1
