@@ -257,7 +257,9 @@ class TestUploadXml:
     ) -> None:
         folder = tmp_path / "xml"
         first = self.images(folder / "images", "b.png", "a.png", "empty.png")
-        first[0].shapes = [rectangle("weed", 1, 2, 9, 10, attributes={"score": "0.5"})] * 50
+        first[0].shapes = [
+            rectangle("weed", 1, 2, 9 + n, 10, attributes={"score": "0.5"}) for n in range(50)
+        ]
         first[1].shapes = [Shape("crop", Kind.POLYGON, (1, 1, 9, 1, 9, 9)), Shape("crop", Kind.TAG)]
         for image in first:
             image.task = "meadow"
