@@ -16,6 +16,7 @@ from pipelines.apply_command import apply_command
 from pipelines.cluster_options import build_options, cluster_options
 from pipelines.cvat_command import cvat
 from pipelines.dashboard_command import dashboard
+from pipelines.dataset_command import dataset
 from pipelines.job_command import job_command
 from pipelines.kubernetes_schedules import schedule_options, wanted_schedule
 from pipelines.lint_command import lint_command
@@ -24,6 +25,7 @@ from pipelines.placement_options import pipeline_options
 from pipelines.registry_command import registry
 from pipelines.run_commands import cancel, follow, status
 from pipelines.schedule_command import schedule
+from pipelines.tao_command import tao
 
 EXIT_CODES = """
 \b
@@ -234,10 +236,11 @@ def compile_command(
 @click.option("--output", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True)
 @click.option("--resume", is_flag=True, help="Continue a demo that was stopped.")
 def demo(name: str, output: Path, resume: bool) -> None:
-    """Make a small video data set and run a pipeline on it, on the CPU, in minutes.
+    """Make a small data set and run a pipeline on it, on the CPU, in minutes.
 
-    NAME is a pipeline, action_recognition (the default), low_resolution_actions or
-    video_classification; or sweep, which searches better settings first.
+    NAME is a pipeline, action_recognition (the default), low_resolution_actions,
+    video_classification, weed_detection or neural_rendering; or sweep, which searches better
+    settings for action_recognition first.
     """
     from pipelines.demo import run_demo
 
@@ -270,6 +273,8 @@ main.add_command(schedule)
 main.add_command(registry)
 main.add_command(cvat)
 main.add_command(dashboard)
+main.add_command(tao)
+main.add_command(dataset)
 
 
 @main.command()

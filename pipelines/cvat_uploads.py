@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,12 @@ from components.core.wording import counted
 
 if TYPE_CHECKING:
     from components.core.cvat import Cvat, TaskInfo
+
+_DONE_ABOUT_IT = re.compile(
+    r": (?:(?:it is |image )?left out|cut to the image|only the first is kept[^;]*"
+    r"|the size of the file is taken[^;]*)(?=;|$)"
+)
+"""What a reader does about a problem; an upload does nothing about it, but is not made."""
 
 
 @dataclass
@@ -134,7 +141,8 @@ def prepared(
         read = cvat_xml.read(path, images if images.is_dir() else images.parent)
         missing = "missing_image"
         if wrong := [p for p in read.problems if p.fault != "no_entry" and p.fault != missing]:
-            problems += [InputError(line) for line in told(wrong)]
+            bare = [replace(p, what=_DONE_ABOUT_IT.sub("", p.what)) for p in wrong]
+            problems += [InputError(line) for line in told(bare)]
         for name, own in _by_task(read.images, path).items():
             if name in uploads:
                 problems.append(InputError(f"{path}: the task {name!r} is in another file, too"))

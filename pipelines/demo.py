@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from components.core import files
 from components.core.errors import SettingsError
 from components.core.settings import closest
-from pipelines import demo_shapes, demo_tinyvirat
+from pipelines import demo_scene, demo_shapes, demo_tinyvirat
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +72,19 @@ OF_SHAPES: dict[str, Any] = {
     "learning_rate": 0.001,
 }
 """Parameters that suit images of shapes, for a detector from scratch."""
+
+OF_SCENE: dict[str, Any] = {
+    "model_name": "scene",
+    "input_width": 128,
+    "input_height": 96,
+    "crop_width": 64,
+    "crop_height": 64,
+    "epochs": 30,
+    "learning_rate": 0.002,
+    "schedule": "cosine",
+    "write_output_nth_epoch": 10,
+}
+"""Parameters that suit the scene, for a renderer from scratch."""
 
 SEARCH: dict[str, Any] = {
     "n_trials": 10,
@@ -168,6 +181,7 @@ DEMOS = {
     "weed_detection": Demo(
         "weed_detection", demo_shapes.write_images, OF_SHAPES, "annotations", "images"
     ),
+    "neural_rendering": Demo("neural_rendering", demo_scene.write_scene, OF_SCENE, folder="scene"),
     "sweep": Demo("action_recognition", write_clips, {**PARAMETERS, **SEARCH}),
 }
 """By name, which is that of the pipeline, or of what is special about the run."""

@@ -24,6 +24,7 @@ S3_VARIABLES = ("TRAINYARD_S3_ENDPOINT", "TRAINYARD_S3_ACCESS_KEY", "TRAINYARD_S
 POSTGRES_SECRET = "trainyard-postgres"
 MONGODB_SECRET = "trainyard-mongodb"
 CVAT_SECRET = "trainyard-cvat"
+TAO_SECRET = "trainyard-tao"
 WEBHOOK_SECRET = "trainyard-webhook"
 KUBEFLOW_SECRET = "trainyard-kubeflow"
 """Secrets by service; their keys are the environment variables that the code reads."""
@@ -31,6 +32,7 @@ KUBEFLOW_SECRET = "trainyard-kubeflow"
 OPTUNA_VARIABLE = "TRAINYARD_OPTUNA_STORAGE"
 POSTGRES_VARIABLE = "TRAINYARD_POSTGRES_DSN"
 MONGODB_VARIABLE = "TRAINYARD_MONGODB_URI"
+TAO_VARIABLE = "TRAINYARD_TAO_KEY"
 CVAT_VARIABLES = tuple(
     f"TRAINYARD_CVAT_{name}" for name in ("URL", "TOKEN", "USERNAME", "PASSWORD", "ORGANIZATION")
 )
@@ -162,6 +164,7 @@ _REGISTRY = _optional(POSTGRES_SECRET, POSTGRES_VARIABLE)
 _STUDIES = _optional(POSTGRES_SECRET, OPTUNA_VARIABLE)
 _ANNOTATIONS = _optional(MONGODB_SECRET, MONGODB_VARIABLE)
 _CVAT = _optional(CVAT_SECRET, *CVAT_VARIABLES)
+_TAO_KEY = _optional(TAO_SECRET, TAO_VARIABLE)
 
 PLACEMENTS = {
     "read_task": Placement(cpu="1", memory="1Gi", secrets=(_REGISTRY,), cached=False),
@@ -184,11 +187,26 @@ PLACEMENTS = {
     "train_video": Placement(cpu="8", memory="32Gi", gpus=1, shared_memory="8Gi"),
     "train_keras": Placement(cpu="8", memory="32Gi", gpus=1, shared_memory="8Gi"),
     "train_detector": Placement(cpu="8", memory="32Gi", gpus=1, shared_memory="8Gi"),
+    "rendering_sync": Placement(cpu="4", memory="8Gi", s3=True, cached=False),
+    "train_renderer": Placement(cpu="8", memory="32Gi", gpus=1, shared_memory="8Gi"),
+    "evaluate_renderings": Placement(cpu="8", memory="16Gi", shared_memory="4Gi"),
+    "publish_renderer": Placement(cpu="2", memory="8Gi", s3=True, cached=False),
     "evaluate_clips": Placement(cpu="8", memory="16Gi", shared_memory="4Gi"),
     "evaluate_detections": Placement(cpu="8", memory="16Gi", shared_memory="4Gi"),
     "triton_publish": Placement(cpu="2", memory="8Gi", s3=True, cached=False),
     "auto_annotate": Placement(
         cpu="8", memory="16Gi", shared_memory="4Gi", s3=True, secrets=(_CVAT,), cached=False
+    ),
+    **dict.fromkeys(
+        ("tao_convert", "tao_train", "tao_prune", "tao_evaluate", "tao_export", "tao_engine"),
+        Placement(
+            cpu="8",
+            memory="32Gi",
+            gpus=1,
+            shared_memory="16Gi",
+            secrets=(_TAO_KEY,),
+            cached=False,
+        ),
     ),
     "record_run": Placement(cpu="1", memory="1Gi", secrets=(_REGISTRY,), cached=False),
 }
@@ -221,6 +239,7 @@ _ON_PRP: dict[str, dict[str, Any]] = {
         "shared_memory": "16Gi",
         "deadline": 96 * HOUR,
     },
+    "train_renderer": {"deadline": 96 * HOUR},
     "hpo_sweep": {"ephemeral_storage": "40Gi", "deadline": 96 * HOUR},
 }
 
@@ -231,11 +250,10 @@ PRP_PLACEMENTS = {
 """The same for Jobs on PRP: bounded in disk and time, and training on four GPUs of one node."""
 
 
-class ClusterChoice(Settings):
-    """Pipeline parameters that say where the GPU steps run, and how many search at the same time:
-    whoever fills in the Kubeflow form chooses; for Jobs the first three are the options of the same
-    names. They are the steps' placement, never their settings; the embedded runner takes what the
-    machine has, and searches alone."""
+class GpuChoice(Settings):
+    """Pipeline parameters that say where the GPU steps run: whoever fills in the Kubeflow form
+    chooses; for Jobs they are the options of the same names. They are the steps' placement, never
+    their settings; the embedded runner takes what the machine has."""
 
     gpus: str = Field(
         "1",
@@ -255,13 +273,6 @@ class ClusterChoice(Settings):
         '{"nvidia.com/gpu.product": "NVIDIA-A10"}',
     )
 
-    more_workers: list[int] = Field(
-        [],
-        description="On a cluster: numbers of further workers that search together with the first, "
-        "such as [1, 2, 3], each with the GPUs of a step; they share a volume, or PostgreSQL "
-        "(TRAINYARD_OPTUNA_STORAGE)",
-    )
-
     @field_validator("gpus", mode="before")
     @classmethod
     def _as_text(cls, value: object) -> object:
@@ -274,13 +285,6 @@ class ClusterChoice(Settings):
             raise ValueError(problem)
         return value
 
-    @field_validator("more_workers")
-    @classmethod
-    def _are_numbers(cls, values: list[int]) -> list[int]:
-        if len({*values}) < len(values) or not all(1 <= value <= 999 for value in values):
-            raise ValueError("expected different numbers from 1 to 999, such as [1, 2, 3]")
-        return values
-
     @field_validator("node_selector")
     @classmethod
     def _are_labels(cls, value: dict[str, str]) -> dict[str, str]:
@@ -289,8 +293,26 @@ class ClusterChoice(Settings):
         return value
 
 
-GPU_PARAMETERS = ("gpus", "gpu_type", "node_selector")
-"""Those of ClusterChoice that place a task."""
+class ClusterChoice(GpuChoice):
+    """The same, and how many search at the same time; the embedded runner searches alone."""
+
+    more_workers: list[int] = Field(
+        [],
+        description="On a cluster: numbers of further workers that search together with the first, "
+        "such as [1, 2, 3], each with the GPUs of a step; they share a volume, or PostgreSQL "
+        "(TRAINYARD_OPTUNA_STORAGE)",
+    )
+
+    @field_validator("more_workers")
+    @classmethod
+    def _are_numbers(cls, values: list[int]) -> list[int]:
+        if len({*values}) < len(values) or not all(1 <= value <= 999 for value in values):
+            raise ValueError("expected different numbers from 1 to 999, such as [1, 2, 3]")
+        return values
+
+
+GPU_PARAMETERS = tuple(GpuChoice.model_fields)
+"""Those that place a task."""
 
 
 def place(task: Any, placement: Placement, chosen: Mapping[str, Any] | None = None) -> Any:

@@ -132,16 +132,19 @@ class Plan:
             for name, value in given.items()
             if "{{$" in str(value)
         ]
-        found += [
-            f"{name}: the value {value!r} holds a quotation mark, backslash or line break, which "
-            "Kubeflow cannot hand on inside a text; leave it out"
-            for name, value in given.items()
-            if name in self._inside_texts() and {*_written(value)} & {*'"\\\n\r'}
-        ]
         values = self._filled(given)
         for step in self.steps:
             found += problems(step.stage.settings, self._settings(step, values))
         found += problems(ClusterChoice, self._cluster_choice(values))
+        wrong = {re.split(r"\W", text, maxsplit=1)[0] for text in found}
+        found += [
+            f"{name}: the value {value!r} holds a quotation mark, backslash or line break, which "
+            "Kubeflow cannot hand on inside a text; leave it out"
+            for name, value in given.items()
+            if name not in wrong  # of its type, a value may need none of them
+            and name in self._inside_texts()
+            and {*_written(value)} & {*'"\\\n\r'}
+        ]
         return list(dict.fromkeys(found or self.check(self._typed(given))))
 
     def sound_steps(self, given: Mapping[str, Any]) -> dict[str, Settings]:

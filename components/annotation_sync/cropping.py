@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from components.core import files
 from components.core.artifacts import base
 from components.core.formats import boxes, masks
@@ -140,14 +142,15 @@ def _named(image: AnnotatedImage, taken: set[str]) -> AnnotatedImage:
 
 
 def _write(source: Path, target: Path, crop: Crop, quality: int) -> None:
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    with Image.open(source) as image:
-        upright = ImageOps.exif_transpose(image)
-        cut = upright.crop((crop.left, crop.top, crop.right, crop.bottom))
+    from components.core.detection.preprocessing import read_rgb
+
+    pixels = read_rgb(source)[crop.top : crop.bottom, crop.left : crop.right]
+    cut = Image.fromarray(np.ascontiguousarray(pixels))
     with files.atomic_path(target) as temporary:
         if quality:
-            cut.convert("RGB").save(temporary, format="JPEG", quality=quality)
+            cut.save(temporary, format="JPEG", quality=quality)
         else:
             cut.save(temporary, format="PNG", compress_level=3)
 

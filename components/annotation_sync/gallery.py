@@ -72,14 +72,15 @@ def _chosen(images: Sequence[AnnotatedImage], classes: Sequence[str]) -> list[An
 
 
 def _picture(image: AnnotatedImage, classes: Sequence[str]) -> str:
-    from PIL import Image, ImageDraw, ImageOps
+    from PIL import Image, ImageDraw
+
+    from components.core.detection.preprocessing import read_rgb
 
     if image.path is None:
         return ""
-    with Image.open(image.path) as opened:
-        scale = min(1.0, SIDE / max(image.width, image.height, 1))
-        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-        shown = ImageOps.exif_transpose(opened).convert("RGB").resize(size)
+    scale = min(1.0, SIDE / max(image.width, image.height, 1))
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    shown = Image.fromarray(read_rgb(image.path)).resize(size)
     draw = ImageDraw.Draw(shown)
     for shape in image.shapes:
         box = boxes.box_on(shape, image)

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from components.annotation_sync.places import Place, is_image, split_inner
-from components.annotation_sync.recognition import recognised
 from components.annotation_sync.selection import chosen_images
 from components.annotation_sync.stage import FILES, AnnotationSyncSettings
+from components.core.credentials import without_credentials
 from components.core.errors import InputError
-from components.core.formats import coco, cvat_xml, kitti_labels, voc, vott, yolo
-from components.core.formats.shapes import Annotations, told
+from components.core.formats import coco, cvat_xml, cwfid, kitti_labels, voc, vott, yolo
+from components.core.formats.recognition import damaged, recognised
+from components.core.formats.shapes import Annotations, Fault, Problem, told
 from components.core.stage import Job
 from components.core.storage import is_s3
 from components.core.wording import counted
@@ -22,7 +23,11 @@ READERS: dict[str, Callable[[Path, Path | None], Annotations]] = {
     "kitti": kitti_labels.read,
     "vott": vott.read,
     "cvat": cvat_xml.read,
+    "cwfid": cwfid.read,
 }
+
+READ_FROM_JSON = ("coco", "vott")
+"""Formats whose readers tell of damaged JSON themselves."""
 
 
 def gathered(settings: AnnotationSyncSettings, job: Job) -> Annotations:
@@ -37,7 +42,7 @@ def gathered(settings: AnnotationSyncSettings, job: Job) -> Annotations:
         if settings.database and found.images:
             from components.annotation_sync.keeping import keep
 
-            keep(found, settings.annotations, job)
+            keep(found, _whole(settings.annotations), job)
     else:
         from components.annotation_sync.tasks import from_tasks
 
@@ -69,7 +74,13 @@ def _from_files(settings: AnnotationSyncSettings, job: Job) -> Annotations:
 
     if images.remote:
         _bring_images(images, read, form, settings, job)
-    return read()
+    found = read()
+    if settings.format == "auto" and form not in READ_FROM_JSON:
+        found.problems += [
+            Problem(Fault.UNREADABLE, str(path), "", f"{why}; it is not among the {form} files")
+            for path, why in damaged(source, (".json",))
+        ]
+    return found
 
 
 def _bring_images(
@@ -94,6 +105,12 @@ def _bring_images(
         job.report.message(
             f"{counted(others, 'image')} of {images.uri} that no chosen annotation names stay there"
         )
+
+
+def _whole(place: str) -> str:
+    """The place of the annotations by which runs from other folders know it too."""
+    place = without_credentials(place)
+    return place if is_s3(place) else str(Path(place).expanduser().resolve())
 
 
 def _within(name: str, inner: str) -> bool:

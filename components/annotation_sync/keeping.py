@@ -7,26 +7,40 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from components.core.annotation_store import AnnotationStore
+from components.core.annotation_store import AnnotationStore, StoredTask
 from components.core.annotation_tasks import AnnotationTask, named, task_of
 from components.core.errors import InputError
 from components.core.formats.shapes import AnnotatedImage, Annotations
 from components.core.stage import Job
 from components.core.wording import counted
 
+SHOWN = 10
+"""Tasks that a message lists."""
+
 
 def keep(found: Annotations, source: str, job: Job) -> None:
     """Stores the tasks of the annotations that are not in the database as they are.
 
+    Images of which all labels are damaged are not stored: nothing there would tell them from
+    images without objects.
+
     Args:
         found: what a reader gives.
-        source: whose last part names the task of images without one.
+        source: folder, file or URL, without credentials; its last part names the task of images
+            without one.
         job: for messages.
+
+    Raises:
+        InputError: tasks of the same name are there from another source; nothing is stored then.
     """
-    tasks = tasks_of(found.images, found.labels, source.rstrip("/").rpartition("/")[2] or source)
+    images = [image for image in found.images if image.shapes or not image.lost]
+    name = source.rstrip("/").rpartition("/")[2] or source
+    tasks = [replace(task, source=source) for task in tasks_of(images, found.labels, name)]
     stored = 0
     with AnnotationStore.from_environment() as store:
-        there = {task.id for task in store.tasks() if not task.vanished}
+        known = [task for task in store.tasks() if not task.vanished]
+        there = {task.id for task in known}
+        _refuse_others(known, tasks, source)
         for task in tasks:
             before = _loaded(store, task.id) if task.id in there else None
             if before is not None and _same(before, task):
@@ -53,6 +67,20 @@ def tasks_of(
         task_of(own, name, labels, named(f"{name}-{number}") if names[name] > 1 else "")
         for (name, number), own in members.items()
     ]
+
+
+def _refuse_others(
+    known: Sequence[StoredTask], tasks: Sequence[AnnotationTask], source: str
+) -> None:
+    own = {task.id for task in tasks}
+    others = [t for t in known if t.id in own and t.source not in ("", source)]
+    if others:
+        lines = "\n".join(f"  - {task.name!r}, from {task.source}" for task in others[:SHOWN])
+        raise InputError(
+            f"the annotation database holds {counted(len(others), 'task')} of other annotations, "
+            f"which those of {source} would replace:\n{lines}\nnothing was stored: rename the "
+            "folder that names the task, or set annotations to one folder that holds both"
+        )
 
 
 def _loaded(store: AnnotationStore, number: str) -> AnnotationTask | None:

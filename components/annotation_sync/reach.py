@@ -8,7 +8,7 @@ from pathlib import Path
 from components.annotation_sync.places import split_inner
 from components.annotation_sync.stage import CVAT, DATABASE, FILES, AnnotationSyncSettings
 from components.core.errors import InputError, TrainyardError
-from components.core.storage import is_s3, open_storage
+from components.core.storage import is_s3, open_storage, refuse_credentials
 
 
 def unreachable(settings: AnnotationSyncSettings) -> list[TrainyardError]:
@@ -35,6 +35,7 @@ def unreachable(settings: AnnotationSyncSettings) -> list[TrainyardError]:
 
 def _place(uri: str, file: bool) -> None:
     """`file`: whether it may be a single file."""
+    refuse_credentials(uri)
     if is_s3(uri):
         open_storage(split_inner(uri)[0]).check()
         return

@@ -8,10 +8,10 @@ from html import escape
 from typing import Any
 
 from components import __version__
-from components.annotation_sync import figures
-from components.annotation_sync.figures import Statistics
 from components.annotation_sync.gallery import Sample, colour
 from components.core.artifacts.detections import DetectionDataset
+from components.core.detection import figures
+from components.core.detection.figures import Statistics
 from components.core.formats.shapes import Problem
 from components.core.report import page
 from components.core.report.charts import heat_map

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from components.annotation_sync.naming import ImageNames, TaskNames, shown
-from components.annotation_sync.stage import FILES, AnnotationSyncSettings
+from components.annotation_sync.stage import CVAT, FILES, AnnotationSyncSettings
 from components.core.errors import InputError
 from components.core.formats.shapes import (
     AnnotatedImage,
@@ -22,6 +22,9 @@ from components.core.formats.shapes import (
 )
 from components.core.stage import Job
 from components.core.wording import counted
+
+DONT_CARE = "DontCare"
+"""KITTI's label of regions with objects that nobody labelled."""
 
 
 @dataclass
@@ -72,10 +75,17 @@ def selected(settings: AnnotationSyncSettings, found: Annotations, job: Job) -> 
     """
     chosen = chosen_images(settings, found.images)
     notes = chosen.notes
-    found = _renamed(replace(found, images=chosen.images), settings, notes)
+    found = _without_blanks(replace(found, images=chosen.images), notes)
+    found = _renamed(found, settings, notes)
     classes = settings.classes or _own_classes(found, settings, notes)
     _refuse_without(classes, found)
-    found = select_classes(found, classes, settings.ignored_classes)
+    odd = _odd_names(classes, found, settings)
+    if regions := found.counts()[DONT_CARE] if DONT_CARE not in classes else 0:
+        notes.append(
+            f"{DONT_CARE}, KITTI's word for regions that nobody labelled, is no class: "
+            f"{counted(regions, 'shape')} left out; name it in classes if it is one"
+        )
+    found = select_classes(found, classes, [*settings.ignored_classes, DONT_CARE])
     if empty := [name for name in classes if not found.counts()[name]]:
         notes.append(f"classes without any shape: {', '.join(empty)}")
     usable = [image for image in found.images if image.path and image.width and image.height]
@@ -85,7 +95,8 @@ def selected(settings: AnnotationSyncSettings, found: Annotations, job: Job) -> 
         notes.append(
             f"{lost} of {counted(len(found.images), 'image')} left out: no file of them can be read"
         )
-    if moved := _elsewhere(usable):
+    fetched = settings.origin == CVAT and not settings.images  # they lie where we put them
+    if moved := "" if fetched else _elsewhere(usable):
         notes.append(moved)
     _tell(problems, settings.strict, job)
     if not usable:
@@ -93,15 +104,35 @@ def selected(settings: AnnotationSyncSettings, found: Annotations, job: Job) -> 
             f"none of the {counted(len(found.images), 'image')} that the annotations name was "
             "found: set images to the folder or s3://bucket/prefix that holds them"
         )
+    usable, damaged = without_damaged(usable)
+    notes += damaged
     kept = usable if settings.keep_empty else [i for i in usable if has_boxes(i)]
     if len(kept) < len(usable):
         empty_ones = counted(len(usable) - len(kept), "image")
         notes.append(f"{empty_ones} without shapes left out (keep_empty: false)")
     if not kept:
-        raise InputError("no image has a shape of the classes, and keep_empty is false")
+        reason = "" if settings.keep_empty else ", and keep_empty is false"
+        raise InputError("; ".join([f"no image has a shape of the classes{reason}", *damaged]))
     for note in notes:
         job.report.message(note)
-    return Selection(list(classes), kept, problems, notes)
+    for warning in odd:
+        job.report.warn(warning)
+    return Selection(list(classes), kept, problems, [*notes, *odd])
+
+
+def without_damaged(images: Sequence[AnnotatedImage]) -> tuple[list[AnnotatedImage], list[str]]:
+    """Images without those of which only damaged labels are known; and what was done, if any was.
+
+    Such an image shows something that nobody can say: it is no negative example.
+    """
+    damaged = [image.name for image in images if image.lost and not has_boxes(image)]
+    if not damaged:
+        return list(images), []
+    note = (
+        f"{counted(len(damaged), 'image')} left out, of which labels are damaged and no other is "
+        f"left, so that none becomes a negative example: {shown(damaged)}"
+    )
+    return [image for image in images if not image.lost or has_boxes(image)], [note]
 
 
 def has_boxes(image: AnnotatedImage) -> bool:
@@ -119,6 +150,19 @@ def _renamed(found: Annotations, settings: AnnotationSyncSettings, notes: list[s
             notes.append(f"{old} became {name}: {counted(counts[old], 'shape')}")
         else:
             notes.append(f"merge_classes: there is no label {old}")
+    return _relabelled(found, new)
+
+
+def _without_blanks(found: Annotations, notes: list[str]) -> Annotations:
+    """Labels without the blanks around them, which no annotator means."""
+    counts = found.counts()
+    new = {name: name.strip() for name in dict.fromkeys([*found.labels, *counts])}
+    if odd := [f"{name!r} ({counts[name]})" for name in new if name != new[name]]:
+        notes.append(f"blanks around labels left out: {', '.join(odd)}")
+    return _relabelled(found, new) if odd else found
+
+
+def _relabelled(found: Annotations, new: Mapping[str, str]) -> Annotations:
     images = [
         replace(
             image,
@@ -137,21 +181,41 @@ def _own_classes(
 ) -> list[str]:
     """The labels that the source has boxes of, in its own order."""
     used = Counter(s.label for i in found.images for s in i.shapes if s.kind is not Kind.TAG)
-    wanted = [label for label in found.labels if label not in settings.ignored_classes]
+    ignored = {*settings.ignored_classes, DONT_CARE}
+    wanted = [label for label in found.labels if label not in ignored]
     classes = [label for label in wanted if used[label]]
     if classes:
         notes.append(
             f"the classes are those of the annotations: {', '.join(classes)}; set classes to keep "
             "their order whatever comes"
         )
-    if "DontCare" in classes:
-        notes.append(
-            "DontCare, KITTI's word for regions that nobody labelled, is one of the classes; name "
-            "it in ignored_classes"
-        )
     if unused := [label for label in wanted if not used[label]]:
         notes.append(f"labels without any box are no classes: {', '.join(unused)}")
     return classes
+
+
+def _odd_names(
+    classes: Sequence[str], found: Annotations, settings: AnnotationSyncSettings
+) -> list[str]:
+    """What names of classes, and of labels that are left out, are hardly meant so."""
+    counts, ignored = found.counts(), settings.ignored_classes
+    names = dict.fromkeys([*classes, *(name for name in counts if name not in ignored)])
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault("".join(name.split()).casefold(), []).append(name)
+    warnings = []
+    for same in (same for same in alike.values() if len(same) > 1):
+        shown_counts = ", ".join(f"{name} ({counts[name]})" for name in same)
+        warnings.append(
+            f"labels that differ in case or blanks only are not one class: {shown_counts}; make "
+            f"them one with merge_classes, such as {same[1]}={same[0]}"
+        )
+    for name in (name for name in classes if name.casefold() == "background"):
+        warnings.append(
+            f"{name} is an ordinary class, that boxes are found of ({counts[name]}); detectors "
+            "need no such class: leave it out with ignored_classes"
+        )
+    return warnings
 
 
 def _refuse_without(classes: Sequence[str], found: Annotations) -> None:

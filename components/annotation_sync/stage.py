@@ -34,10 +34,10 @@ class AnnotationSyncSettings(Settings):
         "is files",
         json_schema_extra=PLACE,
     )
-    format: Literal["auto", "coco", "voc", "yolo", "kitti", "vott", "cvat"] = Field(
+    format: Literal["auto", "coco", "voc", "yolo", "kitti", "vott", "cvat", "cwfid"] = Field(
         "auto",
-        description="What the annotation files are: coco, voc (Pascal VOC), yolo, kitti, vott or "
-        "cvat (XML 1.1 for images and video); 'auto' looks into them",
+        description="What the annotation files are: coco, voc (Pascal VOC), yolo, kitti, vott, "
+        "cvat (XML 1.1 for images and video) or cwfid (YAML); 'auto' looks into them",
     )
     images: str = Field(
         "",

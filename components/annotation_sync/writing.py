@@ -6,14 +6,14 @@ import csv
 import io
 from collections.abc import Sequence
 
-from components.annotation_sync.figures import statistics
 from components.annotation_sync.gallery import samples
 from components.annotation_sync.report import html_report
-from components.annotation_sync.selection import Selection
+from components.annotation_sync.selection import Selection, has_boxes, without_damaged
 from components.annotation_sync.stage import CVAT, FILES, AnnotationSyncSettings
 from components.core import files
 from components.core.artifacts.detections import DetectionDataset, Summary
 from components.core.credentials import without_credentials
+from components.core.detection.figures import statistics
 from components.core.formats.shapes import AnnotatedImage, Problem
 from components.core.stage import Job
 from components.core.wording import counted
@@ -28,15 +28,15 @@ def write(settings: AnnotationSyncSettings, selection: Selection, job: Job) -> N
         from components.annotation_sync.cropping import FULL_HD, cropped
 
         images, more = cropped(images, FULL_HD, settings.crop_quality, job)
-        notes += more
-        for note in more:
+        images, damaged = without_damaged(images)
+        notes += [*more, *damaged]
+        for note in [*more, *damaged]:
             job.report.message(note)
         if not settings.keep_empty:
-            from components.annotation_sync.selection import has_boxes
-
             images = [image for image in images if has_boxes(image)]
     folder = job.outputs["dataset"]
-    dataset = DetectionDataset.write(folder, images, selection.classes, source(settings))
+    told_source = source(settings)
+    dataset = DetectionDataset.write(folder, images, selection.classes, told_source, job.work)
     written = dataset.images(folder)
     if copies := _copies(written):
         notes.append(copies)

@@ -41,8 +41,10 @@ def run(settings: AnnotateSettings, job: Job) -> None:
     place = job.outputs["annotated"]
     place.mkdir()
     if settings.nothing_to_do:
-        job.report.message(
-            "nothing to annotate: set new_images to a folder or bucket, or cvat_task to a task"
+        tell = job.report.warn if settings.upload else job.report.message
+        tell(
+            f"nothing to annotate{' and to upload' if settings.upload else ''}: set new_images to "
+            "a folder or bucket, or cvat_task to a task"
         )
         _save(settings, job, bundle, evaluation, thresholds, None, [], ("", 0))
         return

@@ -18,7 +18,7 @@ from components.core.artifacts.model_bundle import ModelBundle
 from components.core.detection.thresholds import NEVER
 from components.core.detection.verified import frame_numbers
 from components.core.errors import InputError
-from components.core.formats.shapes import Shape
+from components.core.formats.shapes import AnnotatedImage, Shape
 from components.core.stage import Job
 from components.core.state import digest
 from components.core.wording import counted
@@ -43,7 +43,8 @@ def prepared(
     """What uploads the results; whatever stands in its way is told before the images are read.
 
     Raises:
-        InputError: labels that the task lacks, or images that cannot be in one task.
+        InputError: labels that the task lacks, a name that a task has already, or images that
+            cannot be in one task.
     """
     classes = [name for name in bundle.classes if thresholds[name] < NEVER]
     upload = _Upload(settings, source, bundle, classes, job)
@@ -85,6 +86,22 @@ class _Upload:
                 )
         else:
             self._check_names()
+        if self.settings.upload_to == "new" and self.settings.upload_name:
+            self._check_task_name()
+
+    def _check_task_name(self) -> None:
+        """Whether the new task can have its name, unless an earlier attempt may have made it."""
+        from components.core.cvat import Cvat
+
+        names = [self._name_in_task(image) for image in self.source.images]
+        name = self.settings.upload_name
+        record = _kept(self.job.work / RECORD)
+        some = self.settings.upload_images  # which ones is known when all are predicted
+        if record.get("name") == name and (some or record["key"] == _key(names)):
+            return
+        _refuse_taken(
+            name, [task.id for task in Cvat.from_environment().tasks() if task.name == name]
+        )
 
     def _check_names(self) -> None:
         """CVAT tells files that are sent to it apart by their names without folders."""
@@ -116,7 +133,7 @@ class _Upload:
 
         task = self.source.task
         assert task is not None
-        shapes = {_frame(result): result.new for result in chosen}
+        shapes = {_frame(result.image): result.new for result in chosen}
         gone = [record for record in self.source.replaced if record["frame"] in shapes]
         cvat = Cvat.from_environment()
         count = _send(cvat, task, shapes)
@@ -132,7 +149,7 @@ class _Upload:
         from components.core.cvat import Cvat
 
         cvat = Cvat.from_environment()
-        names = [self._name_in_task(result) for result in chosen]
+        names = [self._name_in_task(result.image) for result in chosen]
         path = self.job.work / RECORD
         record, known = self._record(path, names)
         found = self._existing(cvat, record, known, len(names))
@@ -160,11 +177,9 @@ class _Upload:
 
     def _record(self, path: Path, names: list[str]) -> tuple[dict[str, str], bool]:
         """Name and number of the task that we make of these images; whether we began earlier."""
-        key = digest(names, 16)
-        if path.is_file():
-            record = json.loads(path.read_text(encoding="utf-8"))
-            if record["key"] == key:
-                return record, True
+        key, record = _key(names), _kept(path)
+        if record.get("key") == key:
+            return record, True
         name = self.settings.upload_name or self._default_name()
         record = {"key": key, "name": name, "task": ""}
         files.write_json(path, record)
@@ -192,11 +207,8 @@ class _Upload:
             if not tasks[0].frames:  # we were killed before its images were in it
                 cvat.delete_task(tasks[0].id)
                 return ""
-        numbers = ", ".join(str(task.id) for task in tasks)
-        raise InputError(
-            f"upload_name: a task {record['name']!r} is there already ({numbers}): choose another "
-            "name, or annotate that task with cvat_task and upload_to: same"
-        )
+        _refuse_taken(record["name"], [task.id for task in tasks])
+        return ""
 
     def _create(self, cvat: Any, name: str, chosen: Sequence[Drawn], names: Sequence[str]) -> str:
         labels = self._labels()
@@ -211,21 +223,40 @@ class _Upload:
         colours = {label["name"]: label.get("color", "") for label in task.labels} if task else {}
         return [{"name": name, "color": colours.get(name, "")} for name in self.bundle.classes]
 
-    def _name_in_task(self, result: Drawn) -> str:
+    def _name_in_task(self, image: AnnotatedImage) -> str:
         """What CVAT will call the image."""
-        name = result.image.name
+        name = image.name
         task = self.source.task
         if task is not None:
-            name = task.frames[_frame(result)].name
+            name = task.frames[_frame(image)].name
         if not self.settings.share_prefix:
-            return str(result.image.path.name) if result.image.path else name
+            return str(image.path.name) if image.path else name
         prefix = self.settings.share_prefix.strip("/")
         return f"{prefix}/{name}" if prefix else name
 
 
-def _frame(result: Drawn) -> int:
-    assert result.image.frame is not None
-    return result.image.frame
+def _frame(image: AnnotatedImage) -> int:
+    assert image.frame is not None
+    return image.frame
+
+
+def _key(names: Sequence[str]) -> str:
+    return digest(list(names), 16)
+
+
+def _kept(path: Path) -> dict[str, str]:
+    """What an earlier attempt noted of the task that it made; {} where there was none."""
+    record: dict[str, str] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return record
+
+
+def _refuse_taken(name: str, numbers: Sequence[str]) -> None:
+    """Where tasks have a name already, refuses to make another of it."""
+    if numbers:
+        raise InputError(
+            f"upload_name: a task {name!r} is there already ({', '.join(numbers)}): choose another "
+            "name, or annotate that task with cvat_task and upload_to: same"
+        )
 
 
 def _send(cvat: Any, task: AnnotationTask, shapes: Mapping[int, Sequence[Shape]]) -> int:

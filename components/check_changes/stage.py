@@ -15,6 +15,7 @@ from pydantic import Field
 
 from components.core import files
 from components.core.artifacts import base
+from components.core.artifacts.renderings import RenderingDataset
 from components.core.errors import InputError, SettingsError, TrainyardError
 from components.core.settings import PLACE, Settings
 from components.core.stage import Job, Stage, recorded_run
@@ -86,17 +87,19 @@ def decide(settings: CheckSettings, job: Job) -> None:
 
 
 def classes_of(directory: Path) -> list[str]:
-    """The classes of a data set, whatever it is made of: clips or images.
+    """The classes of a data set, whatever it is made of: clips or images; frames have none.
 
     Raises:
         InputError: no artifact, or one without classes.
     """
     index = base.read_index(directory)
+    if index.get("schema") == RenderingDataset.SCHEMA:
+        return []
     classes = index.get("classes")
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise InputError(
             f"{directory} holds {index.get('schema')!r}, which has no classes; a data set is "
-            "needed, of clips or of images"
+            "needed, of clips, images or frames"
         )
     return classes
 
@@ -141,7 +144,8 @@ STAGE = Stage(
     settings=CheckSettings,
     function=decide,
     inputs={
-        "dataset": "the data that would be trained on (ClipDataset or DetectionDataset)",
+        "dataset": "the data that would be trained on (ClipDataset, DetectionDataset or "
+        "RenderingDataset)",
         "task": "Task whose settings take the place of those given (optional)",
     },
     outputs={"decision": "whether to train, yes or no, and why"},

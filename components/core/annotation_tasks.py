@@ -72,6 +72,8 @@ class AnnotationTask:
     """Whether its frames are those of a video."""
     deleted: frozenset[int] = field(default_factory=frozenset)
     """Frames that were taken out."""
+    source: str = ""
+    """Where a task is from that CVAT has given no number; '' where that is not known."""
 
 
 def named(name: str) -> str:
@@ -200,16 +202,24 @@ def _path(files: ImageFiles | None, *names: str) -> Path | None:
 
 def _shapes(
     task: AnnotationTask, frames: Sequence[int], told: Told
-) -> Iterator[tuple[int, str, Shape]]:
-    """Frame, place and shape of everything that was drawn."""
+) -> Iterator[tuple[int, str, Shape | None]]:
+    """Frame, place and shape of everything that was drawn; None for what is damaged."""
     names = Names.of(task.labels)
     for kind, records, read in (("shape", task.shapes, read_record), ("tag", task.tags, read_tag)):
         for position, record in enumerate(records):
             where = f"{kind} {record.get('id', position)}, frame {record.get('frame')}"
+            shape: Shape | None = None
             try:
-                yield frame_of(record), where, read(record, names)
+                frame = frame_of(record)
             except ShapeError as error:
                 told.append((error.fault, where, str(error)))
+                continue
+            try:
+                shape = read(record, names)
+            except ShapeError as error:
+                told.append((error.fault, where, str(error)))
+            if shape is not None or frame in frames:
+                yield frame, where, shape
     for position, record in enumerate(task.tracks):
         where = f"track {record.get('id', position)}"
         try:
@@ -218,6 +228,7 @@ def _shapes(
         except ShapeError as error:
             lost = counted(len(record.get("shapes") or []), "keyframe")
             told.append((error.fault, where, f"{error} ({lost})"))
+            yield from ((frame, where, None) for frame in frames)
 
 
 def _label_records(images: Sequence[AnnotatedImage], labels: Sequence[str]) -> list[Record]:

@@ -12,9 +12,15 @@ HIDDEN = "<secret>"
 _SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASSW|DSN|CREDENTIAL|WEBHOOK|_URI$")
 _USER_IN_URL = re.compile(r"(?<=://)[^\s/@]+@")
 _PASSWORD_IN_URL = re.compile(r"://[^\s/:@]*:([^\s@]+)@")
+_USER_BEFORE_HOST = re.compile(r"[a-z][a-z0-9+.-]*:/+(?:[^/]*@|[^/@]*:(?!\d+/)[^@]*@)", re.I)
 _PASSWORD_IN_PAIR = re.compile(r"password\s*=\s*(?:'((?:\\.|[^'\\])*)'|([^\s&']+))", re.I)
 _SHORTEST_HIDDEN = 4
 """Of whole values; passwords inside of them are hidden however short they are."""
+
+
+def holds_credentials(address: str) -> bool:
+    """Whether a URL names a user or a password before its host; an `@` in its path is none."""
+    return _USER_BEFORE_HOST.match(address.strip()) is not None
 
 
 def without_credentials(text: str) -> str:

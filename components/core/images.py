@@ -11,7 +11,7 @@ import sys
 
 from components import __version__
 
-IMAGES = ("data", "torch", "tensorflow", "tao")
+IMAGES = ("data", "torch", "tensorflow", "tao", "tao-deploy")
 """One image per runtime; each has a folder `images/<name>` with a Dockerfile, and an extra."""
 
 PATH = re.compile(

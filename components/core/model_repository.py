@@ -33,7 +33,8 @@ class Version:
     bundle: str
     """Fingerprint of the bundle it was published from; '' if not published by us."""
     data: str = ""
-    """Fingerprint of the clips or images it was trained on; '' where its card does not tell."""
+    """Fingerprint of the clips, images or frames it was trained on; '' where its card does not
+    tell."""
 
 
 def reach(uri: str) -> None:
@@ -173,7 +174,7 @@ class ModelRepository:
             complete=bool(graph) or not ours,
             graph=graph,
             bundle=str(card.get("fingerprint", "")),
-            data=str(data.get("clips") or data.get("images") or ""),
+            data=str(data.get("clips") or data.get("images") or data.get("frames") or ""),
         )
 
     def _card(self, number: int) -> dict[str, Any]:

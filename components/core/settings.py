@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -92,10 +93,13 @@ def build(cls: type[S], values: Mapping[str, Any], where: str = "settings") -> S
     Raises:
         SettingsError: with every unknown key, wrong type and bad value.
     """
+    restored = {key: restore_integers(value) for key, value in values.items()}
     try:
-        return cls(**{key: restore_integers(value) for key, value in values.items()})
+        return cls(**restored)
     except ValidationError as error:
-        raise SettingsError(_describe(cls, error), where) from None
+        raise SettingsError(
+            _describe(cls, error) + _of_the_rest(cls, restored, error), where
+        ) from None
 
 
 def problems(cls: type[Settings], values: Mapping[str, Any]) -> list[str]:
@@ -132,22 +136,30 @@ def read_file(path: Path | str) -> dict[str, Any]:
         raise SettingsError(
             ["expected a mapping of `name: value` lines at the top level"], str(path)
         )
-    return _of_weed_trainer(content, path) if isinstance(content.get("variants"), list) else content
+    return _of_weed_trainer(content, path)
 
 
 def _parsed(text: str, path: Path) -> Any:
-    """YAML; JSON may be indented with tabs, which YAML may not."""
-    if path.suffix == ".json":
-        with suppress(ValueError):
-            return json.loads(text)
-    return yaml.safe_load(text)
+    """YAML; JSON may be indented with tabs, which YAML may not, and have commas too many."""
+    if path.suffix != ".json":
+        return yaml.safe_load(text)
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        with suppress(*UNREADABLE):
+            if isinstance(found := yaml.safe_load(text), dict | None):
+                return found
+        raise error from None
 
 
 def _of_weed_trainer(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The parameters that a weed trainer's settings stand for; other content as it is."""
+    """The parameters that a weed trainer's settings stand for; others, with variants as a text."""
     from components.core.formats import weed_settings
 
     if not weed_settings.is_weed_settings(content):
+        names = content.get("variants")
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return {**content, "variants": ", ".join(names)}
         return content
     try:
         found, notes = weed_settings.parameters(content, path.parent)
@@ -159,7 +171,7 @@ def _of_weed_trainer(content: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _kind(path: Path) -> str:
-    return "as a model's configuration" if path.suffix == ".config" else "YAML"
+    return {".config": "as a model's configuration", ".json": "JSON"}.get(path.suffix, "YAML")
 
 
 def _of_model(text: str) -> dict[str, Any]:
@@ -220,6 +232,31 @@ def closest(name: str, known: Iterable[str]) -> str:
     """A `did you mean` hint for a mistyped name, or an empty string."""
     match = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {match[0]!r}?" if match else ""
+
+
+def _of_the_rest(
+    cls: type[Settings], values: Mapping[str, Any], error: ValidationError
+) -> list[str]:
+    """What is wrong with the other fields beside one another, which pydantic looks at last.
+
+    The wrong fields have their defaults meanwhile, so what names one of them is left out.
+    """
+    wrong = {str(item["loc"][0]) for item in error.errors(include_url=False) if item["loc"]}
+    if not wrong:
+        return []
+    try:
+        cls(**{name: value for name, value in values.items() if name not in wrong})
+    except ValidationError as rest:
+        told = [item["msg"] for item in rest.errors(include_url=False) if not item["loc"]]
+    else:
+        return []
+    fields = "|".join(cls.model_fields)
+    parts = [
+        part
+        for text in told
+        for part in re.split(rf"; (?=(?:{fields}): )", text.removeprefix("Value error, "))
+    ]
+    return [part for part in parts if not wrong & set(re.findall(r"\w+", part))]
 
 
 def _describe(cls: type[Settings], error: ValidationError) -> list[str]:

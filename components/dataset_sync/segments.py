@@ -149,6 +149,8 @@ def read_segments(uri: str) -> SegmentTable:
 def _problem(values: dict[str, str]) -> str:
     if empty := [name for name in COLUMNS if not values[name]]:
         return f"{', '.join(empty)} is empty"
+    if values["label"].splitlines() != [values["label"]]:
+        return f"label {values['label']!r} has a line break, with which no model can be served"
     times = {name: _seconds(values[name]) for name in ("start", "end")}
     wrong = [f"{name} {values[name]!r}" for name, time in times.items() if not math.isfinite(time)]
     if wrong:

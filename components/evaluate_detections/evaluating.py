@@ -50,9 +50,8 @@ def run(
         thresholds(subject, runner, settings),
         settings.iou,
     )
-    metrics = measure(
-        results, settings, training=_annotations(subject, "train"), variants=subject.variants
-    )
+    training = _annotations(subject, "train") if subject.knows_training else None
+    metrics = measure(results, settings, training=training, variants=subject.variants)
     notes += remarks.untuned(subject, settings) + remarks.crowded(subject, results)
     notes += remarks.about_figures(metrics, settings)
     metrics = metrics.model_copy(update={"notes": notes})

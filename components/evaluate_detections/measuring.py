@@ -40,7 +40,7 @@ def measure(
     results: Results,
     settings: EvaluateSettings,
     *,
-    training: Mapping[str, int],
+    training: Mapping[str, int] | None,
     variants: Sequence[dict[str, Any]] = (),
 ) -> DetectionMetrics:
     """All figures of one evaluation; remarks are left to `notes`.
@@ -48,7 +48,7 @@ def measure(
     Args:
         results: of the evaluated part.
         settings: of the stage.
-        training: class → annotations of the training part.
+        training: class → annotations of the training part; None where it is of other data.
         variants: validation figures of the networks that were trained beside each other.
     """
     tables = counted_boxes(results.truth, results.judged, len(results.classes))
@@ -90,7 +90,7 @@ def measure(
             DetectedClass(
                 name=own.name,
                 annotations=own.annotations,
-                training=training.get(own.name, 0),
+                training=None if training is None else training.get(own.name, 0),
                 threshold=float(results.thresholds[number]),
                 found=int(found[number]),
                 right=int(right[number]),

@@ -20,7 +20,7 @@ def provenance(subject: Subject, settings: EvaluateSettings) -> list[str]:
     """Remarks on where the model and the images come from."""
     part, bundle = settings.part, subject.bundle
     lines = []
-    if part == "train":
+    if part == "train" and subject.knows_training:
         lines.append("These are the images the model was trained on; the figures say nothing new.")
     if part == "val":
         lines.append("The validation part chose the checkpoint, so these figures are optimistic.")
@@ -41,7 +41,7 @@ def provenance(subject: Subject, settings: EvaluateSettings) -> list[str]:
         )
     training = {image.group for image in subject.images("train")} - {""}
     shared = sum(image.group in training for image in subject.images(part))
-    if shared and part != "train":
+    if shared and part != "train" and subject.knows_training:
         lines.append(
             f"{counted(shared, 'image')} from recordings that are also in the training part: the "
             "figures are optimistic for new recordings; split by groups."
@@ -95,7 +95,7 @@ def _about_classes(metrics: DetectionMetrics) -> list[str]:
         for own in metrics.classes
         if 0 < own.annotations < FEW_ANNOTATIONS
     ]
-    untrained = [own.name for own in metrics.classes if own.annotations and not own.training]
+    untrained = [own.name for own in metrics.classes if own.annotations and own.training == 0]
     if not metrics.annotations:
         lines.append("Nothing is annotated on these images: only false alarms can be counted.")
     elif absent:

@@ -23,6 +23,7 @@ SIZES = {
 
 def per_class(metrics: DetectionMetrics) -> str:
     """Figures of each class, best first."""
+    known = any(own.training is not None for own in metrics.classes)
     rows = [
         [
             page.breakable(own.name),
@@ -36,12 +37,12 @@ def per_class(metrics: DetectionMetrics) -> str:
             page.number(own.f1),
             f"{own.threshold:.3f}",
             str(own.annotations),
-            str(own.training),
+            *([str(own.training)] if known else []),
         ]
         for own in ranked(metrics)
     ]
     heads = ["class", "", "AP", "AP50", "AP75", "AR100", "precision", "recall", "F1"]
-    heads += ["threshold", "objects", "in training"]
+    heads += ["threshold", "objects", *(["in training"] if known else [])]
     kinds = ["", "bar", *["number"] * (len(heads) - 2)]
     how = (
         "the thresholds with the best F1 on the validation part"

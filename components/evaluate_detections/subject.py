@@ -33,6 +33,14 @@ class Subject:
     """Image → its id in the data set's COCO document."""
     split: Split
 
+    @property
+    def knows_training(self) -> bool:
+        """Whether the training part of this split is what the model was trained on."""
+        return (
+            self.bundle.dataset == self.dataset.fingerprint
+            and self.bundle.split == self.split.fingerprint
+        )
+
     def images(self, part: str) -> list[AnnotatedImage]:
         """The images of a part, in the data set's order."""
         parts = self.split.parts

@@ -163,9 +163,21 @@ def embed(
     )
 
 
-def uncovered(embedding: Embedding, parts: Mapping[str, str]) -> dict[str, int]:
-    """Part → combinations of class and cluster that train and are not in it."""
-    rows = [row for (label, _), row in embedding.coverage(parts).items() if label and row["train"]]
+def uncovered(
+    embedding: Embedding, parts: Mapping[str, str], whole: bool = False
+) -> dict[str, int]:
+    """Part → combinations of class and cluster that train and are not in it.
+
+    Args:
+        embedding: of the data set.
+        parts: image name → part.
+        whole: count clusters of whole images instead.
+    """
+    rows = [
+        row
+        for (label, _), row in embedding.coverage(parts).items()
+        if bool(label) != whole and row["train"]
+    ]
     return {part: sum(not row[part] for row in rows) for part in PARTS[1:]}
 
 

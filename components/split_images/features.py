@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from components.core import files
+from components.core.detection.preprocessing import read_rgb
 from components.core.errors import InputError
 from components.core.formats.boxes import Box
 from components.core.state import digest
@@ -119,12 +120,7 @@ def crops_of(subject: Subject, size: int) -> NDArray[np.uint8]:
     Raises:
         InputError: the image cannot be read.
     """
-    try:
-        with Image.open(subject.path) as file:
-            # As displayed: so the annotations are.
-            image = ImageOps.exif_transpose(file).convert("RGB")
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
-        raise InputError(f"{subject.path} is no readable image: {error}") from None
+    image = Image.fromarray(read_rgb(subject.path))
     whole: Box = (0.0, 0.0, float(image.width), float(image.height))
     try:
         scaled = [_scaled(image, box, size) for box in (whole, *subject.boxes)]

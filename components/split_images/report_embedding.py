@@ -69,8 +69,13 @@ def _coverage(embedding: Embedding, parts: Mapping[str, str]) -> str:
         [escape(label or "(whole image)"), str(cluster), *(str(row[part]) for part in PARTS)]
         for (label, cluster), row in embedding.coverage(parts).items()
     ]
-    lacking = uncovered(embedding, parts)
-    missing = " and ".join(f"{number} not in {part}" for part, number in lacking.items())
+    boxes, images = (
+        " and ".join(
+            f"{number} are not in {part}"
+            for part, number in uncovered(embedding, parts, whole).items()
+        )
+        for whole in (False, True)
+    )
     table = page.table(
         ["class", "cluster", *PARTS],
         rows,
@@ -81,7 +86,8 @@ def _coverage(embedding: Embedding, parts: Mapping[str, str]) -> str:
         "Coverage of the clusters",
         page.panel(table, scroll=True),
         hint=f"{sizes(embedding)} described by {embedding.about}, clustered by their principal "
-        f"components. Of the combinations of class and cluster that train, {missing}.",
+        f"components. Of the combinations of class and cluster that train, {boxes}; of the "
+        f"clusters of whole images that train, {images}.",
     )
 
 

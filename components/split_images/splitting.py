@@ -60,7 +60,7 @@ def run(settings: SplitSettings, job: Job) -> None:
         )
     found = coverage.covered(images, parts, dataset.classes, settings)
     asked = _asked(settings, kept)
-    _refuse_empty(asked, found, len(rest), len(groups))
+    _refuse_empty(asked, found, len(rest), len(groups), settings)
     rows = found.annotations(dataset.classes)
     assigned = [part for part in asked if part not in kept]
     lacking = missing.problems(
@@ -205,11 +205,31 @@ def _asked(settings: SplitSettings, kept: tuple[str, ...]) -> list[str]:
     return [part for part in PARTS if sizes[part] or part in kept]
 
 
-def _refuse_empty(asked: Sequence[str], found: coverage.Coverage, images: int, groups: int) -> None:
-    if empty := [part for part in asked if not found.sizes[part]]:
-        raise InputError(
-            f"cannot split: no image is left for {' and '.join(empty)}; the images to divide are "
-            f"{images} in {counted(groups, 'group')}, which stay whole: set frame_window to divide "
-            "recordings into windows of so many frames, choose another group_by or a smaller "
-            "frame_gap, add recordings, or ask for fewer parts"
-        )
+def _refuse_empty(
+    asked: Sequence[str],
+    found: coverage.Coverage,
+    images: int,
+    groups: int,
+    settings: SplitSettings,
+) -> None:
+    empty = [part for part in asked if not found.sizes[part]]
+    if not empty:
+        return
+    whole = groups < images
+    there = f"{images} in {counted(groups, 'group')}, which stay whole" if whole else f"{images}"
+    first = (
+        "; as allow_missing is set, classes of fewer groups than parts train first, and these are "
+        "in all of them"
+        if settings.allow_missing and groups >= len(asked) and "train" not in empty
+        else ""
+    )
+    fixes = ["add recordings" if whole else "add images", "ask for fewer parts"]
+    if whole:
+        windows = "set frame_window to divide recordings into windows of so many frames"
+        fixes = [windows, "choose another group_by", *fixes]
+    if settings.frame_gap:
+        fixes.append("set a smaller frame_gap")
+    raise InputError(
+        f"cannot split: no image is left for {' and '.join(empty)}; the images to divide are "
+        f"{there}{first}: {', '.join(fixes[:-1])} or {fixes[-1]}"
+    )

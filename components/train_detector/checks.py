@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,8 @@ class Parts:
     val: list[Labelled]
     images: dict[str, int]
     """Part → images, which may be seen in several tiles, or not at all."""
+    boxes: int
+    """On the training images; one that several tiles show counts once."""
     architectures: dict[str, dict[str, Any]]
     """Name of a variant → its architecture."""
     remarks: list[str] = field(default_factory=list)
@@ -76,6 +78,7 @@ def check_inputs(
     size = input_size(settings)
     train = labelled(by_part["train"], dataset.classes, size)
     val = labelled(by_part["val"], dataset.classes, size)
+    whole = labelled(by_part["train"], dataset.classes, replace(size, tile_size=0))
     empty = sum(not example.taught for example in train)
     if not settings.negatives:
         train = [example for example in train if example.taught]
@@ -97,8 +100,15 @@ def check_inputs(
     remarks = _remarks(settings, dataset, train, images)
     if not settings.negatives and empty:
         remarks.append(f"negatives: {empty} images or tiles without boxes are left out")
+    if settings.batch_size > len(train):
+        unit = "tiles" if settings.tile_size else "images"
+        remarks.append(
+            f"batch_size: {settings.batch_size} is more than the {len(train)} training {unit}; all "
+            "of them are one batch"
+        )
     counts = {part: len(found) for part, found in by_part.items()}
-    return Parts(train, val, counts, architectures, remarks)
+    boxes = sum(example.taught for example in whole)
+    return Parts(train, val, counts, boxes, architectures, remarks)
 
 
 def _split_problems(
@@ -124,11 +134,6 @@ def _split_problems(
             problems.append(
                 f"split: no image of the {part} part has a box; annotate some, or split otherwise"
             )
-    if train and settings.batch_size > len(train):
-        problems.append(
-            f"batch_size: {settings.batch_size} is more than the {len(train)} training images; "
-            f"use at most {len(train)}"
-        )
     return problems
 
 

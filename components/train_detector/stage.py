@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from components.core.errors import InputError, TrainyardError
+from components.core.models.backbone_names import detector_problems
 from components.core.settings import CONTENT, RUNTIME, Settings, build, problems
 from components.core.stage import Job, Stage
 from components.core.training.options import milestone_problems, step_problems
@@ -220,7 +221,7 @@ class TrainDetectorSettings(Settings):
             self.schedule, self.milestones, self.milestone_unit, self.epochs
         )
         found += step_problems(self.schedule, self.step_size)
-        found += self._size_problems()
+        found += self._size_problems() + self._network_problems(variants)
         given = [variant.own.get("pretrained", self.pretrained) for variant in variants]
         fresh = not all(given) if given else not self.pretrained
         if self.batch_norm == "frozen" and fresh:
@@ -252,9 +253,6 @@ class TrainDetectorSettings(Settings):
                 f"tile_overlap: {self.tile_overlap} is not less than tile_size {self.tile_size}; "
                 + ("use less" if self.tile_size else "give tile_size as well")
             )
-        for name in ("anchor_sizes", "aspect_ratios"):
-            if any(value <= 0 for value in getattr(self, name)):
-                found.append(f"{name}: {getattr(self, name)} must be above 0")
         if self.anchor_sizes != sorted(self.anchor_sizes):
             found.append(
                 f"anchor_sizes: {self.anchor_sizes} must rise from the finest level on; use "
@@ -262,20 +260,58 @@ class TrainDetectorSettings(Settings):
             )
         return found
 
+    def _network_problems(self, variants: list[Variant]) -> list[str]:
+        """Why the networks cannot be built, whatever the classes and the weights are."""
+        found = []
+        for variant in variants:
+            for problem in detector_problems(
+                variant.network,
+                classes=1,
+                backbone=variant.backbone,
+                v2=self.v2,
+                anchor_sizes=self.anchor_sizes,
+                aspect_ratios=self.aspect_ratios,
+                trainable_layers=self.trainable_layers,
+                norm="group",
+                channels=self.channels,
+                score_threshold=self.min_score,
+                nms_iou=self.nms_iou,
+                detections=self.max_boxes,
+            ):
+                of_variant = problem.startswith("backbone: ")
+                found.append(f"variants: {variant.name}: {problem}" if of_variant else problem)
+        return list(dict.fromkeys(found))
+
 
 def check(settings: TrainDetectorSettings) -> list[TrainyardError]:
-    """Problems with files outside the inputs."""
+    """Problems with files outside the inputs, and with the device of this machine."""
     given = {settings.pretrained: "pretrained"}
     for variant in settings.parsed():
         if path := variant.own.get("pretrained"):
             given[path] = f"variant_settings: {variant.name}: pretrained"
-    return [
+    found: list[TrainyardError] = [
         InputError(
             f"{name}: {path} does not exist; give {', '.join(PUBLISHED)}, a file or a bundle folder"
         )
         for path, name in given.items()
         if path and path not in PUBLISHED and not Path(path).exists()
     ]
+    return found + _device_problems(settings)
+
+
+def _device_problems(settings: TrainDetectorSettings) -> list[TrainyardError]:
+    if settings.device in ("auto", "cpu") and settings.precision != "fp16":
+        return []  # any machine has these, and torch takes long to load
+    from components.core.training.fit import resolve_device, resolve_precision
+    from components.core.training.launch import node_group
+
+    if node_group():  # other machines train, and look themselves
+        return []
+    try:
+        resolve_precision(settings.precision, resolve_device(settings.device))
+    except InputError as error:
+        return [error]
+    return []
 
 
 def train_detector(settings: TrainDetectorSettings, job: Job) -> None:

@@ -181,12 +181,14 @@ def describe(prepared: Prepared, variant: Variant, network: nn.Module) -> str:
     trained = sum(value.numel() for value in network.parameters() if value.requires_grad)
     frozen = f", {trained:,} of them trained" if trained < total else ""
     norm = parts.architectures[variant.name]["arguments"]["norm"]
-    size = f"{settings.min_size} pixels" if settings.min_size else "as stored"
-    tiles = f" in tiles of {settings.tile_size}" if settings.tile_size else ""
-    boxes = sum(example.taught for example in parts.train)
+    size = f"short side {settings.min_size} pixels" if settings.min_size else "size as stored"
+    shown = ""
+    if settings.tile_size:  # which are never resized
+        size = f"tiles of {settings.tile_size} pixels, as stored"
+        shown = f" in {len(parts.train)} tiles"
     return (
         f"{variant.network} on {variant.backbone} with {total:,} parameters{frozen}, {norm} "
-        f"normalisation, short side {size}{tiles}; {parts.images['train']} images with "
-        f"{boxes} boxes to train, {parts.images['val']} images to validate, "
+        f"normalisation, {size}; {parts.images['train']} images{shown} with "
+        f"{parts.boxes} boxes to train, {parts.images['val']} images to validate, "
         f"{len(prepared.dataset.classes)} classes"
     )

@@ -6,7 +6,8 @@ from typing import Any
 
 from components import __version__
 from components.core.artifacts.model_bundle import ModelBundle
-from components.core.detection.bundles import TASK
+from components.core.detection.bundles import TASK, gives_detections
+from components.core.rendering.bundles import TASK as RENDERING
 from components.core.wording import counted
 from components.triton_publish.judged import Judged
 
@@ -27,6 +28,7 @@ def model_card(name: str, bundle: ModelBundle, judged: Judged) -> dict[str, Any]
         "data": judged.data(bundle),
         "validation": bundle.metrics,
         "evaluation": judged.section,
+        "gives_detections": gives_detections(bundle),
         "code_version": {"trained": bundle.code_version, "published": __version__},
     }
 
@@ -37,19 +39,14 @@ def card_text(card: dict[str, Any]) -> str:
     lines = [
         f"# {card['name']}",
         "",
-        f"{_kind(card)}, {len(card['classes'])} classes: {', '.join(card['classes'])}.",
+        f"{_kind(card)}{_classes(card['classes'])}.",
         "",
         "## How good it is",
         "",
         f"On {_evaluated(found)} ({found['part']} part):",
         "",
-        f"| figure | value | {found['confidence']:.0%} interval |",
-        "|---|---|---|",
+        *_figures(found),
     ]
-    for key, value in found["figures"].items():
-        pair = found["intervals"].get(key)
-        span = f"{pair[0]:.3f} to {pair[1]:.3f}" if pair else ""
-        lines.append(f"| {key.replace('_', ' ')} | {value:.4f} | {span} |")
     if "classes" in found:
         lines += _class_table(found)
     if found["notes"]:
@@ -57,7 +54,7 @@ def card_text(card: dict[str, Any]) -> str:
     lines += ["", "## Input and output", ""]
     for role in ("inputs", "outputs"):
         lines += [_tensor_line(role[:-1], tensor) for tensor in card[role]]
-    if card["task"] == TASK:
+    if card["gives_detections"]:
         lines += _reading(card)
     elif found["thresholds"]:
         pairs = zip(card["classes"], found["thresholds"], strict=True)
@@ -72,28 +69,53 @@ def card_text(card: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _figures(found: dict[str, Any]) -> list[str]:
+    """A table, with intervals where the evaluation has some."""
+    spans = found["intervals"]
+    head = f" {found['confidence']:.0%} interval |" if spans else ""
+    lines = [f"| figure | value |{head}", "|---|---|" + "---|" * bool(spans)]
+    for key, value in found["figures"].items():
+        pair = spans.get(key)
+        span = f" {pair[0]:.3f} to {pair[1]:.3f} |" if pair else "  |" * bool(spans)
+        lines.append(f"| {key.replace('_', ' ')} | {value:.4f} |{span}")
+    return lines
+
+
 def _kind(card: dict[str, Any]) -> str:
     what = str(card["task"]).replace("_", " ")
-    if card["task"] == TASK:
+    if card["task"] in (TASK, RENDERING):
         return what.capitalize()
     return f"{'Multi' if card['multi_label'] else 'Single'}-label {what}"
 
 
+def _classes(names: list[str]) -> str:
+    return f", {len(names)} classes: {', '.join(names)}" if names else ""
+
+
 def _evaluated(found: dict[str, Any]) -> str:
-    recordings = f"of {found['recordings']} recordings"
+    recordings = f" of {found['recordings']} recordings" if "recordings" in found else ""
+    if "frames" in found:
+        return counted(found["frames"], "whole frame")
     if "images" not in found:
-        return f"{found['clips']} clips {recordings}"
+        return f"{found['clips']} clips{recordings}"
     annotations = counted(found["annotations"], "annotation")
-    return f"{counted(found['images'], 'image')} {recordings} with {annotations}"
+    return f"{counted(found['images'], 'image')}{recordings} with {annotations}"
 
 
 def _class_table(found: dict[str, Any]) -> list[str]:
     """The figures of each class; AP is COCO's, the others are at the class's threshold."""
-    columns = ("ap", "ap50", "ap75", "threshold", "precision", "recall", "f1")
+    columns: tuple[str, ...] = ("ap", "ap50", "ap75", "threshold", "precision", "recall", "f1")
+    about = "By class:"
+    if "overlap" in found:
+        about = (
+            "By class, with precision, recall and F1 at the threshold and an overlap of "
+            f"{found['overlap']:g}:"
+        )
+    else:
+        columns = ("ap",)
     lines = [
         "",
-        f"By class, with precision, recall and F1 at the threshold and an overlap of "
-        f"{found['overlap']:g}:",
+        about,
         "",
         f"| class | annotations | {' | '.join(columns)} |",
         "|---" * (len(columns) + 2) + "|",

@@ -14,6 +14,7 @@ from components.core.errors import InputError
 from components.core.events import Reporter
 from components.core.formats.savedmodel import serving_signature, signature_differences
 from components.core.formats.triton import FORMATS
+from components.core.rendering.bundles import TASK as RENDERING
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,13 +48,18 @@ def evaluated(model: Path, known: Collection[str]) -> tuple[Path, ModelBundle]:
         InputError: `model` is no bundle.
     """
     best = ModelBundle.load(model)
-    if best.fingerprint not in known:
+    if not was_evaluated(best, known):
         variants = sorted(path.parent for path in model.glob(f"variants/*/{ModelBundle.FILE}"))
         for place in [*kept(model).values(), *variants]:
             bundle = ModelBundle.load(place)
             if bundle.fingerprint in known:
                 return place, bundle
     return model, best
+
+
+def was_evaluated(bundle: ModelBundle, known: Collection[str]) -> bool:
+    """Whether a bundle, or the one that it was exported from, is among those evaluated."""
+    return bool({bundle.fingerprint, bundle.architecture.get("exported_from")} & {*known})
 
 
 def servable(
@@ -79,6 +85,11 @@ def servable(
     if not can or serve_as not in ("auto", *can):
         raise InputError(_cannot(place, bundle, serve_as, can))
     kind = can[0] if serve_as == "auto" else serve_as
+    if kind == "onnx" and (plugins := bundle.architecture.get("plugins")):
+        raise InputError(
+            f"{place}: its ONNX file holds {', '.join(plugins)}, which only TensorRT runs; build "
+            "an engine with tao_engine and publish that"
+        )
     if kind not in bundle.formats:
         return Servable(place, bundle, kind, _exported(place, bundle, work, report))
     path = bundle.file(place, kind)
@@ -126,6 +137,8 @@ def _exported(place: Path, bundle: ModelBundle, work: Path, report: Reporter) ->
         return path
     report.message(f"exporting {place.name} to ONNX: it was evaluated, but kept as weights only")
     network = load_network(place)
+    if bundle.task == RENDERING:
+        return _exported_renderer(path, network)
     if bundle.task == TASK:
         return _exported_detector(path, network, bundle)
     shape = [3, *bundle.inputs[0].shape[1:]]
@@ -134,6 +147,15 @@ def _exported(place: Path, bundle: ModelBundle, work: Path, report: Reporter) ->
         names = bundle.inputs[0].name, bundle.outputs[0].name
         export_onnx(network, clips[:2], temporary, *names)
         verify_onnx(temporary, network, [clips[:1], clips])
+    return path
+
+
+def _exported_renderer(path: Path, network: nn.Module) -> Path:
+    from components.core.models.inovis import INOVIS
+    from components.core.models.renderer_export import export_renderer
+
+    assert isinstance(network, INOVIS)
+    export_renderer(network, path)
     return path
 
 

@@ -11,6 +11,8 @@ from components.core.artifacts.base import read_index
 from components.core.artifacts.detection_evaluation import DetectionEvaluation, DetectionMetrics
 from components.core.artifacts.evaluation import ClipMetrics, Evaluation
 from components.core.artifacts.model_bundle import ModelBundle
+from components.core.artifacts.rendering_evaluation import RenderingEvaluation, RenderingMetrics
+from components.core.artifacts.tao_evaluation import TaoEvaluation
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,19 @@ class Judged:
 
 
 def judged(directory: Path) -> Judged:
-    """Reads an evaluation of either kind.
+    """Reads an evaluation of any kind.
 
     Raises:
-        InputError: it is neither an Evaluation nor a DetectionEvaluation, or it is damaged.
+        InputError: it is no Evaluation, DetectionEvaluation, RenderingEvaluation or TaoEvaluation,
+            or it is damaged.
     """
-    if read_index(directory).get("schema") == DetectionEvaluation.SCHEMA:
+    schema = read_index(directory).get("schema")
+    if schema == DetectionEvaluation.SCHEMA:
         return _of_images(DetectionEvaluation.load(directory), DetectionMetrics.read(directory))
+    if schema == RenderingEvaluation.SCHEMA:
+        return _of_frames(RenderingEvaluation.load(directory), RenderingMetrics.read(directory))
+    if schema == TaoEvaluation.SCHEMA:
+        return _of_tao(TaoEvaluation.load(directory))
     return _of_clips(Evaluation.load(directory), ClipMetrics.read(directory))
 
 
@@ -83,5 +91,46 @@ def _of_images(evaluation: DetectionEvaluation, metrics: DetectionMetrics) -> Ju
         "thresholds": evaluation.thresholds,
         "classes": {one.name: {key: getattr(one, key) for key in shown} for one in metrics.classes},
         "notes": metrics.notes,
+    }
+    return Judged(evaluation.models, section, data)
+
+
+def _of_frames(evaluation: RenderingEvaluation, metrics: RenderingMetrics) -> Judged:
+    def data(bundle: ModelBundle) -> dict[str, str]:
+        return {"frames": bundle.dataset, "evaluated": evaluation.dataset}
+
+    section = {
+        "fingerprint": evaluation.fingerprint,
+        "part": evaluation.part,
+        "frames": evaluation.frames,
+        "figures": metrics.figures,
+        "intervals": {key: list(pair) for key, pair in metrics.intervals.items()},
+        "confidence": metrics.confidence,
+        "thresholds": {},
+        "notes": metrics.notes,
+    }
+    return Judged(evaluation.models, section, data)
+
+
+def _of_tao(evaluation: TaoEvaluation) -> Judged:
+    def data(bundle: ModelBundle) -> dict[str, str]:
+        return {"images": bundle.dataset, "evaluated": evaluation.dataset}
+
+    section = {
+        "fingerprint": evaluation.fingerprint,
+        "part": "val",
+        "images": evaluation.images,
+        "annotations": sum(evaluation.annotations.values()),
+        "figures": evaluation.figures,
+        "intervals": {},
+        "thresholds": {},
+        "classes": {
+            name: {
+                "annotations": evaluation.annotations.get(name, 0),
+                "ap": evaluation.class_figures.get(name),
+            }
+            for name in evaluation.classes
+        },
+        "notes": evaluation.notes,
     }
     return Judged(evaluation.models, section, data)

@@ -11,18 +11,19 @@ from typing import Any
 from components.core import files
 from components.core.artifacts.model_bundle import ModelBundle, Tensor
 from components.core.artifacts.publication import Publication
-from components.core.detection.bundles import TASK
+from components.core.detection.bundles import TASK, gives_detections
 from components.core.errors import InputError, ServiceError
 from components.core.formats import triton
 from components.core.formats.model_config_ini import ModelConfigIni
 from components.core.model_repository import CARD, ModelRepository
+from components.core.rendering.bundles import TASK as RENDERING
 from components.core.stage import Job
 from components.core.state import digest
 from components.triton_publish.card import card_text, model_card
-from components.triton_publish.evaluated import Servable, evaluated, servable
+from components.triton_publish.evaluated import Servable, evaluated, servable, was_evaluated
 from components.triton_publish.judged import Judged, judged
 from components.triton_publish.reference import reference
-from components.triton_publish.server import TOLERANCE, Server, compare
+from components.triton_publish.server import TOLERANCE, Server, compare, require_answer
 from components.triton_publish.stage import PublishSettings
 
 PLOTS = {
@@ -86,7 +87,7 @@ def version_directory(folder: Path, name: str, model: Servable, card: Mapping[st
     files.publish(model.path, folder / triton.FORMATS[model.kind].graph)
     files.write_text(folder / CARD, json.dumps(card, indent=2, allow_nan=False) + "\n")
     files.write_text(folder / "README.md", card_text(dict(card)))
-    if bundle.task == TASK:  # `<model>.config` knows clips only
+    if bundle.task in (TASK, RENDERING):  # `<model>.config` knows clips only
         return folder
     ini = ModelConfigIni.of(
         bundle.preprocessing,
@@ -122,7 +123,7 @@ def _publishable(
     problems = []
     if problem := triton.name_problem(name):
         problems.append(f"{problem}; set model_name" if not settings.model_name else problem)
-    if bundle.fingerprint not in evaluation.models.values():
+    if not was_evaluated(bundle, evaluation.models.values()):
         problems.append(
             "the evaluation is that of another model; evaluate this one before publishing it"
         )
@@ -134,16 +135,18 @@ def _publishable(
 
 def _config(name: str, model: Servable, settings: PublishSettings) -> triton.ModelConfig:
     bundle = model.bundle
+    largest = int(bundle.architecture.get("max_batch_size") or settings.max_batch_size)
     config = triton.model_config(
         name,
         bundle.inputs,
         bundle.outputs,
-        max_batch_size=settings.max_batch_size,
+        max_batch_size=min(largest, settings.max_batch_size),
         classes=len(bundle.classes),
         kind=model.kind,
         instances=settings.placing,
     )
-    if bundle.classes and not any(output.label_filename for output in config.output):
+    decoded = bundle.task != TASK or gives_detections(bundle)
+    if decoded and bundle.classes and not any(out.label_filename for out in config.output):
         shown = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in bundle.outputs)
         raise InputError(
             f"no output has an entry for each of the {len(bundle.classes)} classes (outputs: "
@@ -186,11 +189,16 @@ def _serve(
     job: Job,
 ) -> dict[str, Any]:
     server = Server(settings.triton_url, settings.triton_timeout)
-    who, expected = reference(model)
+    who, expected = reference(model) if model.kind != "tensorrt" else ("", None)
     try:
         needs = triton.FORMATS[model.kind].needs
         server.load(name, version, settings.triton_timeout, needs)
         size = min(2, settings.max_batch_size)
+        if expected is None:  # an engine runs on its own kind of GPU only, and rounds otherwise
+            require_answer(server, name, version, model.bundle, size)
+            told = "answers in the shapes of the model"
+            job.report.message(f"{settings.triton_url} serves {name} version {version}; it {told}")
+            return {"url": settings.triton_url, "checked": told}
         difference = compare(server, name, version, model.bundle, expected, size)
     except ServiceError as error:
         raise ServiceError(

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.core.artifacts.model_bundle import ModelBundle, Tensor
-from components.core.detection.bundles import TASK, example_side
+from components.core.detection.bundles import example_side, gives_detections
 from components.core.formats.savedmodel import SIGNATURE
 from components.core.formats.triton import TYPES
+from components.core.rendering.bundles import TASK as RENDERING
+from components.core.rendering.bundles import sized_inputs
 from components.triton_publish.evaluated import Servable
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -34,8 +36,10 @@ def random_batch(bundle: ModelBundle, size: int) -> dict[str, NDArray[Any]]:
     have 1. A detector gets images of a size that it is made for.
     """
     generator = np.random.default_rng(0)
-    if bundle.task == TASK:
+    if gives_detections(bundle):
         return {bundle.inputs[0].name: _images(size, example_side(bundle), generator)}
+    if bundle.task == RENDERING:
+        return {t.name: _values(t, size, generator) for t in sized_inputs(bundle)}
     return {tensor.name: _values(tensor, size, generator) for tensor in bundle.inputs}
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from components.core.artifacts.model_bundle import ModelBundle
 from components.core.detection.agreement import agreement
-from components.core.detection.bundles import TASK
+from components.core.detection.bundles import gives_detections
 from components.core.errors import ServiceError
 from components.triton_publish.reference import Arrays, Reference, random_batch
 
@@ -156,12 +156,35 @@ def compare(
     expected = reference(batch)
     found = server.outputs(model, version, bundle, batch)
     where = f"{server.url} answers with {model} version {version}, but its"
-    if bundle.task == TASK:
+    if gives_detections(bundle):
         return _detections_difference(found, expected, bundle, where)
     return max(
         _difference(found[tensor.name], expected[tensor.name], f"{where} output {tensor.name}")
         for tensor in bundle.outputs
     )
+
+
+def require_answer(
+    server: Server, model: str, version: int, bundle: ModelBundle, batch_size: int
+) -> None:
+    """Makes sure that a server answers one random batch in the bundle's shapes, with finite values.
+
+    Raises:
+        ServiceError: it does not.
+    """
+    found = server.outputs(model, version, bundle, random_batch(bundle, batch_size))
+    for tensor in bundle.outputs:
+        values = found[tensor.name]
+        expected = [batch_size, *tensor.shape[1:]]
+        fits = len(expected) == values.ndim and all(
+            size in (-1, have) for size, have in zip(expected, values.shape, strict=True)
+        )
+        if not fits or not np.isfinite(np.asarray(values, np.float64)).all():
+            raise ServiceError(
+                f"{server.url} answers with {model} version {version}, but its output "
+                f"{tensor.name} has the shape {list(values.shape)} or values that are no numbers; "
+                f"expected is {expected}"
+            )
 
 
 def _detections_difference(

@@ -1,9 +1,9 @@
 """Publishes a trained model into a Triton model repository.
 
-Writes `<model>/<version>/model.savedmodel` or `model.onnx` with `config.pbtxt`, labels, a model
-card and, of clips, `<model>.config`; the next free version appears whole, earlier ones stay. The
-same model is never published twice. With `triton_url` a running server loads it, and its answer is
-compared.
+Writes `<model>/<version>/model.savedmodel`, `model.onnx` or `model.plan` with `config.pbtxt`,
+labels, a model card and, of clips, `<model>.config`; the next free version appears whole, earlier
+ones stay. The same model is never published twice. With `triton_url` a running server loads it, and
+its answer is compared.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
+from components.core.credentials import holds_credentials
 from components.core.errors import TrainyardError
 from components.core.formats.triton import Instances, name_problem
 from components.core.settings import WRITTEN_PLACE, Settings
@@ -28,10 +29,10 @@ class PublishSettings(Settings):
         description="Model repository: a folder or s3://bucket/prefix; '' makes one in the output",
         json_schema_extra=WRITTEN_PLACE,
     )
-    serve_as: Literal["auto", "onnx", "savedmodel"] = Field(
+    serve_as: Literal["auto", "onnx", "savedmodel", "tensorrt"] = Field(
         "auto",
-        description="Format to serve: auto takes a SavedModel where the model has one; NVIDIA's "
-        "servers newer than 25.02 need onnx",
+        description="Format to serve: auto takes a SavedModel or TensorRT engine where the model "
+        "has one; NVIDIA's servers newer than 25.02 need onnx instead of a SavedModel",
     )
     keep_versions: int = Field(
         0, ge=0, description="Newest versions to keep, older ones are removed; 0 keeps all"
@@ -63,7 +64,12 @@ class PublishSettings(Settings):
             problems.append(problem)
         if self.triton_url:
             parts = urlsplit(self.triton_url)
-            if parts.scheme not in ("http", "https") or not parts.netloc:
+            if holds_credentials(self.triton_url):
+                problems.append(
+                    "triton_url: it holds credentials, which Triton does not ask for and others "
+                    "could read; leave them out, as in http://host:port"
+                )
+            elif parts.scheme not in ("http", "https") or not parts.netloc:
                 problems.append(
                     f"triton_url: got {self.triton_url!r}, accepted is http://host:port or "
                     "https://host"
@@ -124,7 +130,8 @@ STAGE = Stage(
     function=publish,
     inputs={
         "model": "the trained model (ModelBundle)",
-        "evaluation": "its evaluation, for the model card (Evaluation or DetectionEvaluation)",
+        "evaluation": "its evaluation, for the model card (Evaluation, DetectionEvaluation or "
+        "TaoEvaluation)",
         "task": "Task whose settings take the place of those given (optional)",
     },
     outputs={"published": "where it was published, and its model card (Publication)"},

@@ -88,7 +88,8 @@ class LocalBackend:
             places = described.run_places(given, folder.path)
             values = _checked(described, {**given, **places})
         steps = [step.stage.name for step in described.steps]
-        folder.record.update(given=given, parameters={**values, **ALONE}, plan=steps)
+        alone = {name: value for name, value in ALONE.items() if name in values}
+        folder.record.update(given=given, parameters={**values, **alone}, plan=steps)
         return folder
 
 

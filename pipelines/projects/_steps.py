@@ -11,12 +11,13 @@ from typing import Any
 from kfp import dsl
 
 from components.core.docstrings import documented
+from components.core.images import image
 from components.core.stage import Stage
 from components.hpo_sweep.component import hpo_sweep
 from components.hpo_sweep.stage import STAGE as SWEEP
 from components.triton_publish.stage import STAGE as PUBLISH
 from pipelines import building
-from pipelines.placement import GPU_PARAMETERS, ClusterChoice
+from pipelines.placement import GPU_PARAMETERS, ClusterChoice, GpuChoice
 from pipelines.projects._sweep_problems import SWEEP_FIXED
 
 Check = Callable[[Mapping[str, Any]], list[str]]
@@ -42,6 +43,7 @@ class Steps:
         self._components = components
         self._given = given
         self._train = train
+        self._image = components[train.name].component_spec.implementation.container.image
         self._recorded = recorded
 
     def __call__(self, stage: Stage[Any], **inputs: Any) -> Any:
@@ -49,9 +51,9 @@ class Steps:
         fields = [field for field in stage.settings.model_fields if field not in inputs]
         component = self._components[stage.name]
         task = component(**inputs, **{field: self._given[field] for field in fields})
-        if stage in (SWEEP, PUBLISH):  # the one starts the trainer, the other knows its formats
-            trainer = self._components[self._train.name]
-            task.set_container_image(trainer.component_spec.implementation.container.image)
+        if stage is SWEEP or (stage is PUBLISH and self._image != image("tao")):
+            # the one starts the trainer, the other knows its formats
+            task.set_container_image(self._image)
         chosen = {name: self._given[name] for name in GPU_PARAMETERS}
         return building.step(stage.name, task, chosen, self._recorded)
 
@@ -97,7 +99,8 @@ def make_pipeline(
         ValueError: a default for a parameter that no stage has.
     """
     components = {**components, SWEEP.name: hpo_sweep}
-    parameters = _parameters(stages, components, defaults)
+    choice = ClusterChoice if SWEEP in stages else GpuChoice
+    parameters = _parameters(stages, components, choice, defaults)
 
     def pipeline(*values: Any) -> None:
         given = dict(zip(parameters, values, strict=True))
@@ -107,12 +110,15 @@ def make_pipeline(
     pipeline.__name__ = name
     pipeline.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
     pipeline.problems = partial(check, train)  # type: ignore[attr-defined]
-    described = documented(*stages, summary=summary, others=ClusterChoice)(pipeline)
+    described = documented(*stages, summary=summary, others=choice)(pipeline)
     return dsl.pipeline(name=name.replace("_", "-"), display_name=title)(described)
 
 
 def _parameters(
-    stages: Sequence[Stage[Any]], components: Mapping[str, Any], defaults: Mapping[str, Any]
+    stages: Sequence[Stage[Any]],
+    components: Mapping[str, Any],
+    choice: type[GpuChoice],
+    defaults: Mapping[str, Any],
 ) -> dict[str, inspect.Parameter]:
     """Parameter by name, those without a default first."""
     found: dict[str, inspect.Parameter] = {}
@@ -126,7 +132,7 @@ def _parameters(
             # kfp 2.17 finds no parameter of type list[float] in a text, but one of type list
             kind = typing.get_origin(declared.annotation) or declared.annotation
             found.setdefault(field, declared.replace(default=default, annotation=kind))
-    for name, info in ClusterChoice.model_fields.items():
+    for name, info in choice.model_fields.items():
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         declared = inspect.Parameter(name, kind, default=info.default, annotation=info.annotation)
         found[name] = declared  # items of a loop have the type that the list says

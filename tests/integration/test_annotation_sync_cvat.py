@@ -91,6 +91,7 @@ def test_completed_tasks_with_their_images(
     said = capsys.readouterr().err
     assert f"2 tasks of {cvat.url}: 2 new or changed, 0 here already" in said
     assert PASSWORD not in said + found.report
+    assert "taken from another folder" not in said  # where they were fetched to is our own affair
 
 
 def test_a_second_run_fetches_only_what_changed(

@@ -169,3 +169,31 @@ def test_a_database_without_tasks_or_with_a_wrong_password(
         ProblemsError, match=r"origin database: .*no MongoDB answers at 127.0.0.1:1"
     ):
         sync(tmp_path, origin="database", images=str(folder))
+
+
+def test_tasks_of_another_source_are_not_replaced(
+    tmp_path: Path, mongo_database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def source(place: str, names: str) -> Path:
+        folder = tmp_path / place
+        images = [
+            AnnotatedImage(f"{n}.png", 100, 80, [rectangle("cat", 1, 2, 9, 9)]) for n in names
+        ]
+        for image in images:
+            picture(folder / "images" / image.name)
+        write_coco(folder, images, ["cat"])
+        return folder
+
+    first, second = source("p1/data", "ab"), source("p2/data", "bcd")
+    sync(tmp_path, annotations=str(first), database=True)
+    before = stored()
+    with pytest.raises(InputError, match="1 task of other annotations") as caught:
+        sync(tmp_path, annotations=str(second), database=True)
+    assert f"'data', from {first}" in str(caught.value)
+    assert "rename the folder" in str(caught.value)
+    assert stored() == before
+    renamed = second.rename(tmp_path / "p2/other")
+    sync(tmp_path, annotations=str(renamed), database=True)
+    source("p1/data", "abc")  # the same source may change
+    sync(tmp_path, annotations=f"{first}/", database=True)
+    assert {name: task.frames for name, task in stored().items()} == {"data": 3, "other": 3}

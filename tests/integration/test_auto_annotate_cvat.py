@@ -226,6 +226,7 @@ def test_a_task_of_somebody_else_is_left_alone(
             inputs, tmp_path / "out", new_images=str(photos), upload=True, upload_name="meadow"
         )
     assert (list(server.tasks), boxes(server, number)) == ([number], before)
+    assert not list((tmp_path / "state").rglob("predictions.jsonl"))
 
 
 def test_frames_come_from_cvat_and_what_is_drawn_stays(
@@ -328,6 +329,7 @@ def test_labels_that_the_task_lacks_are_told_together(
     settings = {"cvat_task": "meadow", "upload": True, "upload_to": "same"}
     with pytest.raises(InputError, match=r"no labels blue \(it has stone, green, red\).*blue=off"):
         annotate(inputs, tmp_path / "out", **settings)
+    assert not list((tmp_path / "state").rglob("predictions.jsonl"))
     annotate(inputs, tmp_path / "out", score_thresholds="blue=off", **settings)
     assert len(boxes(server, number)) == 3
     outlines = [{"name": "red", "type": "polygon"}, "green", "blue", "stone"]

@@ -82,6 +82,7 @@ def documented_keys() -> dict[str, set[str]]:
     by_hand = {
         placement.WEBHOOK_SECRET: {"TRAINYARD_WEBHOOK_URL"},
         placement.CVAT_SECRET: set(placement.CVAT_VARIABLES),
+        placement.TAO_SECRET: {placement.TAO_VARIABLE},
         placement.KUBEFLOW_SECRET: {"TRAINYARD_KUBEFLOW_URL"}
         | {name for name in OPTIONAL if "KUBEFLOW" in name},
     }
@@ -264,6 +265,7 @@ def test_the_secrets_are_those_that_the_code_names() -> None:
         placement.POSTGRES_SECRET: {"TRAINYARD_POSTGRES_DSN", "TRAINYARD_OPTUNA_STORAGE"},
         placement.MONGODB_SECRET: {"TRAINYARD_MONGODB_URI"},
         placement.CVAT_SECRET: set(placement.CVAT_VARIABLES),
+        placement.TAO_SECRET: {placement.TAO_VARIABLE},
     }
     assert ours.items() <= documented.items()
     assert set(documented) == {

@@ -26,6 +26,8 @@ class StoredTask:
     """When CVAT was first seen without it, ISO 8601; '' while it is there."""
     older: bool = False
     """Stored by OBDB's own tools."""
+    source: str = ""
+    """Where it is from; '' for CVAT, and where that is not known."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 The fields that OBDB's tools read keep their names and meaning; all others are additions.
 
 `tasks`: one document a task, `_id` is its id: type "task_data", name, labels, created_date,
-updated_date; task_id, status, video, deleted_frames, generation, frames, annotations (numbers).
+updated_date; task_id, status, video, deleted_frames, generation, frames, annotations (numbers),
+and `source` where the task is from files.
 `meta`: task_name, frames (name, width, height); task_id, generation, first_frame. A task has
 several such documents where its frames do not fit into one.
 `annotation_data`: type "annotation", task_name, frame, label_id, object_class, shape_types, points,
@@ -55,6 +56,7 @@ def task_document(task: AnnotationTask, generation: str, annotations: int) -> Do
         "generation": generation,
         "frames": len(task.frames),
         "annotations": annotations,
+        **({"source": task.source} if task.source else {}),
     }
 
 
@@ -148,6 +150,7 @@ def read_task(
         status=head.get("status", ""),
         video=bool(head.get("video")),
         deleted=frozenset(head.get("deleted_frames") or ()),
+        source=str(head.get("source", "")),
     )
     return replace(
         task,

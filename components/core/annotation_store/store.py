@@ -188,4 +188,5 @@ def _stored(head: Document) -> StoredTask:
         int(head.get("annotations") or 0),
         str(head.get("vanished_date") or ""),
         "task_id" not in head,
+        str(head.get("source", "")),
     )

@@ -41,8 +41,8 @@ class DetectedClass(BaseModel):
     name: str
     annotations: int
     """In the evaluated part, without crowds."""
-    training: int = 0
-    """Annotations in the training part."""
+    training: int | None = None
+    """Annotations in the model's training part; None where that is of other data."""
     threshold: float
     """Score from which a box counts for the figures from `found` on."""
     found: int = 0

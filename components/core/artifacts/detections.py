@@ -2,7 +2,7 @@
 
 index.json         schema, fingerprint, classes and counts
 annotations.json   COCO; see components.core.formats.coco for the keys beyond the standard
-images/<file_name> hard links to the images, or copies on another volume
+images/<file_name> the images; of others clones or copies, of our own work folder hard links
 """
 
 from __future__ import annotations
@@ -97,14 +97,18 @@ class DetectionDataset(Index):
         images: Sequence[AnnotatedImage],
         classes: Sequence[str],
         source: str = "",
+        own: Path | None = None,
     ) -> DetectionDataset:
         """Writes a whole data set; the images stay where they are and are not changed.
+
+        Nor does a later change of them reach the data set.
 
         Args:
             directory: new or empty.
             images: with `path` set; those without shapes are kept as negatives.
             classes: the class map, without the background.
             source: where the annotations are from (no credentials).
+            own: folder of ours, in which no file is ever changed: images in it are hard-linked.
 
         Raises:
             InputError: with every image that is missing, has no size, an unusable name, one that is
@@ -119,12 +123,16 @@ class DetectionDataset(Index):
         document = coco.document(images, classes)
         place = directory / IMAGES
         place.mkdir(parents=True)
+        ours = own.resolve() if own else None
         for image in images:
             if image.path is not None:  # checked above
                 target = place / image.name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                # What a symbolic link points to, not the link.
-                files.link_or_copy(image.path.resolve(), target)
+                original = image.path.resolve()  # what a symbolic link points to, not the link
+                if ours and original.is_relative_to(ours):
+                    files.link_or_copy(original, target)
+                else:
+                    files.clone_or_copy(original, target)
         text = json.dumps(document, separators=(",", ":"), allow_nan=False)
         files.write_text(directory / ANNOTATIONS, text + "\n")
         index = cls.create(document, source)
@@ -207,6 +215,12 @@ def _class_problems(classes: Sequence[str]) -> list[str]:
         f"class {name!r} is there {count} times: name it once"
         for name, count in Counter(classes).items()
         if count > 1
+    ]
+    problems += [
+        f"class {name!r} has a line break, with which no model can be served: rename it, in the "
+        "annotations or with merge_classes"
+        for name in classes
+        if name and name.splitlines() != [name]
     ]
     return problems + ["a class without a name: name it" for name in classes if not name.strip()]
 

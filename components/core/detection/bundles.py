@@ -91,6 +91,15 @@ def tensors(detections: int) -> dict[str, Any]:
     }
 
 
+ANSWERS = ("boxes", "scores", "labels")
+"""Meanings of the outputs of a network that gives detections."""
+
+
+def gives_detections(bundle: ModelBundle) -> bool:
+    """Whether a detector's outputs are detections; those of other exporters need a decoder."""
+    return {*ANSWERS} <= {output.meaning for output in bundle.outputs}
+
+
 LARGEST_EXAMPLE = 640
 """Pixels per side of an example at most: enough for every level of a pyramid."""
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.core.errors import InputError
+from components.core.formats.image_files import without_range
 
 Pixels = NDArray[np.uint8]
 """H, W, 3; RGB."""
@@ -31,16 +32,18 @@ def read_rgb(path: Path) -> Pixels:
     transparency is ignored.
 
     Raises:
-        InputError: no readable image.
+        InputError: no readable image, or pixels without a known range.
     """
     import cv2
 
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # callers say it themselves
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    orientation = _orientation(path)
     pixels = None
-    if data.size:
+    if data.size and orientation:
         how = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
         try:
             pixels = cv2.imdecode(data, how)
@@ -49,7 +52,7 @@ def read_rgb(path: Path) -> Pixels:
     if pixels is None:
         return _read_otherwise(path)
     stored = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
-    return _turned(stored, _orientation(path))
+    return _turned(stored, orientation)
 
 
 def scale_for(width: int, height: int, min_size: int, max_size: int) -> float:
@@ -128,11 +131,12 @@ def _turned(pixels: Pixels, orientation: int) -> Pixels:
 
 
 def _orientation(path: Path) -> int:
+    """The EXIF tag's value; 0 for an image that is not read."""
     from PIL import Image
 
     try:
         with Image.open(path) as image:
-            return int(image.getexif().get(_ORIENTATION, 1))
+            return 0 if without_range(image) else int(image.getexif().get(_ORIENTATION, 1)) or 1
     except Exception:  # what OpenCV reads and Pillow does not has no orientation that we know
         return 1
 
@@ -143,6 +147,8 @@ def _read_otherwise(path: Path) -> Pixels:
 
     try:
         with Image.open(path) as image:
+            if unusable := without_range(image):
+                raise ValueError(unusable)
             return np.array(ImageOps.exif_transpose(image).convert("RGB"), np.uint8)
     except Exception as error:  # Pillow fails in many ways on files that are no images
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

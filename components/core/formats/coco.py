@@ -186,6 +186,7 @@ def _place(
     elif not isinstance(category, int | str) or category not in names:
         what = f"category {category!r} is not among the categories: left out"
         found.problem(Fault.UNKNOWN_CLASS, path, where, what)
+        placed[number].append((where, None))
     else:
         if entry.get("keypoints"):
             found.problem(Fault.LEFT_OUT, path, where, "keypoints are not read, its box is")
@@ -193,6 +194,7 @@ def _place(
             placed[number].append((where, shape_of(entry, names[category])))
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             found.problem(Fault.UNREADABLE, path, where, f"damaged, left out: {error}")
+            placed[number].append((where, None))
 
 
 def _part(path: Path) -> str:

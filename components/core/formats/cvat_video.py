@@ -41,7 +41,8 @@ def read_tracks(
 def _read_video(
     tracks: Sequence[Element], path: Path, task: CvatTask, found: Reading, prefix: str
 ) -> None:
-    given = [(track, _tracked(track, path, found)) for track in tracks]
+    damaged: dict[int, str] = {}
+    given = [(track, _tracked(track, path, found, damaged)) for track in tracks]
     frames = task.frames()
     if not frames:
         frames = sorted({tracked.frame for _, shapes in given for _, tracked in shapes})
@@ -57,6 +58,8 @@ def _read_video(
                 continue
             where = places.get(tracked.frame, f"{track.where}, frame {tracked.frame}")
             placed[tracked.frame].append((where, tracked.shape))
+    for frame in placed.keys() & damaged.keys():
+        placed[frame].append((damaged[frame], None))
     stem = _folder(task, path)
     subset = task.subset or next((track.get("subset", "") for track in tracks), "")
     for frame, own in placed.items():
@@ -80,8 +83,13 @@ def _folder(task: CvatTask, path: Path) -> str:
     return normal_name(task.name) or PurePosixPath(normal_name(task.source)).stem or path.stem
 
 
-def _tracked(track: Element, path: Path, found: Reading) -> list[tuple[str, TrackedShape]]:
-    """The shapes of a track as they are given, with their places; one per frame."""
+def _tracked(
+    track: Element, path: Path, found: Reading, damaged: dict[int, str]
+) -> list[tuple[str, TrackedShape]]:
+    """The shapes of a track as they are given, with their places; one per frame.
+
+    `damaged` gets the frames of those that cannot be read, and their places.
+    """
     shapes: dict[int, tuple[str, TrackedShape]] = {}
     carried: dict[str, str] = {}
     for child in track.all("*"):
@@ -93,6 +101,7 @@ def _tracked(track: Element, path: Path, found: Reading) -> list[tuple[str, Trac
             shape = read_shape(child, track.get("label", ""))
         except ShapeError as error:
             found.problem(error.fault, path, child.where, str(error))
+            damaged[frame] = child.where
             continue
         except ValueError:
             what = f"frame {child.get('frame')!r} is no whole number: left out"

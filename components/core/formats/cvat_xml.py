@@ -142,6 +142,7 @@ def _read_shapes(element: Element, path: Path, found: Reading) -> list[Placed]:
             shapes.append((child.where, read_shape(child)))
         except ShapeError as error:
             found.problem(error.fault, path, child.where, str(error))
+            shapes.append((child.where, None))
     return shapes
 
 

@@ -12,6 +12,11 @@ from components.core.errors import InputError
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm"})
 
+MOST_PIXELS = 1_000_000_000
+"""Of one image: what OpenCV reads too. Pillow's own limit, a fifth of it, excludes mosaics."""
+
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+
 _ORIENTATION = 0x0112
 """The EXIF tag that says how a player turns the picture; from 5 on its sides change places."""
 
@@ -58,6 +63,10 @@ class ImageFiles:
             found = [name for name in found if name.startswith(f"{folder}/")]
         return _best(wanted, found)
 
+    def is_folder(self, name: str) -> bool:
+        """Whether this folder, below the folder, holds images itself."""
+        return name in self._folders
+
     def unused(self) -> list[str]:
         """Names, below the folder, of the images that were never found."""
         return [name for name in self.names if name not in self._used]
@@ -80,17 +89,37 @@ def image_size(path: Path) -> tuple[int, int]:
     """Width and height in pixels as displayed, that is after the rotation that EXIF asks for.
 
     Raises:
-        InputError: no readable image.
+        InputError: no readable image, more than MOST_PIXELS, or pixels without a known range.
     """
+    remedy = f"at most {MOST_PIXELS:,} are read: cut it into smaller images"
     try:
         with Image.open(path) as image:
             width, height = image.size
+            if width * height > MOST_PIXELS:  # told before EXIF makes Pillow read all of a PNG
+                raise Image.DecompressionBombError(f"{width} x {height} pixels")
             turned = image.getexif().get(_ORIENTATION, 1) >= 5
+            unusable = without_range(image)
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError, TypeError) as error:
         raise InputError(f"{path} is no readable image: {error}") from None
     except Image.DecompressionBombError as error:
-        raise InputError(f"{path} is too large: {error}") from None
+        raise InputError(f"{path} is too large: {error}; {remedy}") from None
+    if unusable:
+        raise InputError(f"{path} is no readable image: {unusable}")
     return (height, width) if turned else (width, height)
+
+
+def exif_orientation(path: Path) -> int:
+    """How EXIF asks to show a readable image: 1 as stored, from 5 on with its sides changed."""
+    with Image.open(path) as image:
+        return int(image.getexif().get(_ORIENTATION, 1))
+
+
+def without_range(image: Image.Image) -> str:
+    """What is wrong with an opened image whose pixels have no known white; '' for others."""
+    if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
+        kind = "floating-point numbers" if image.mode == "F" else "integers of 32 bits"
+        return f"its pixels are {kind}, of which none is white: convert it to 8 or 16 bits"
+    return ""
 
 
 def _walk(folder: Path) -> Iterable[str]:

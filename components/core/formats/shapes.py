@@ -54,6 +54,8 @@ class Fault(StrEnum):
     """A box that reaches, or lies, beyond the image."""
     UNKNOWN_CLASS = "unknown_class"
     MISSING_IMAGE = "missing_image"
+    NAME = "other_name"
+    """Annotations that name another image than the one that they are taken for."""
     SIZE = "size"
     """An image of another size than its annotations say."""
     NO_ENTRY = "no_entry"
@@ -152,6 +154,8 @@ class AnnotatedImage:
     """How the source names it: ids of the image, task, subset …"""
     checksum: str = ""
     """SHA-256 (hex) of the file, where known."""
+    lost: int = field(default=0, compare=False)
+    """Labels that its reader left out as damaged: without others it is no negative example."""
 
 
 @dataclass

@@ -45,6 +45,14 @@ FORMATS = {
         "model.savedmodel/saved_model.pb",
         "the tensorflow backend (in NVIDIA's images up to 25.02; newer ones need serve_as=onnx)",
     ),
+    "tensorrt": Served(
+        "tensorrt",
+        "tensorrt_plan",
+        "model.plan",
+        "model.plan",
+        "the tensorrt backend, in the version of TensorRT and on the kind of GPU that the engine "
+        "was built for",
+    ),
     "onnx": Served("onnxruntime", "", "model.onnx", "model.onnx", "the onnxruntime backend"),
 }
 """Format of a ModelBundle → how it is served; the preferred one first."""

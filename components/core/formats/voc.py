@@ -22,6 +22,9 @@ from components.core.formats.reading import Placed, Reading, short, text_of
 from components.core.formats.shapes import AnnotatedImage, Annotations, Fault, Kind, Shape
 from components.core.formats.xml_elements import Element
 
+ANNOTATIONS = "Annotations"
+"""Folder of the XML files in the challenge's own layout; the images are beside it."""
+
 SETS = "ImageSets/Main"
 """Folder with train.txt, val.txt and test.txt: names of images without extension."""
 
@@ -34,6 +37,9 @@ _SKIPPED = ("name", "bndbox", "robndbox", "occluded", "attributes", "part", "sco
 
 def read(source: Path, images: Path | None = None, one_based: bool = False) -> Annotations:
     """Reads all Pascal VOC files of a folder; classes are sorted by name.
+
+    The image of a file is the one beside it, where its folder holds images; other folders are
+    looked into only where it holds none.
 
     Args:
         source: folder with files `*.xml`, at any depth; a file is that one alone.
@@ -49,8 +55,16 @@ def read(source: Path, images: Path | None = None, one_based: bool = False) -> A
         raise InputError(f"{source} is no Pascal VOC file and no folder with files *.xml")
     found = Reading(ImageFiles(images or (source if source.is_dir() else source.parent)))
     parts = _parts(source, found) if source.is_dir() else {}
-    for path in paths:
-        _read_file(path, parts, one_based, found)
+    nearby = {path: _nearby(path, source) for path in paths}
+    assert found.files is not None
+    stems_there = {str(PurePosixPath(name).with_suffix("")) for name in found.files.names}
+
+    def alone(path: Path) -> bool:
+        return f"{nearby[path]}/{path.stem}".lstrip("/") not in stems_there
+
+    # Files beside their images first: no other one may take these from them.
+    for path in sorted(paths, key=alone):
+        _read_file(path, nearby[path], parts, one_based, found)
     stems = {path.stem for path in paths}
     for name, (part, file) in parts.items():
         if PurePosixPath(name).name not in stems:
@@ -112,8 +126,18 @@ def _parts(folder: Path, found: Reading) -> dict[str, tuple[str, Path]]:
     return parts
 
 
+def _nearby(path: Path, source: Path) -> str:
+    """The folder, below that of the images, where the image of a file is looked for first."""
+    folders = path.parent.relative_to(source).parts if source.is_dir() else ()
+    return "/".join(name for name in folders if name != ANNOTATIONS)
+
+
 def _read_file(
-    path: Path, parts: Mapping[str, tuple[str, Path]], one_based: bool, found: Reading
+    path: Path,
+    nearby: str,
+    parts: Mapping[str, tuple[str, Path]],
+    one_based: bool,
+    found: Reading,
 ) -> None:
     try:
         root = xml_elements.parse(path)
@@ -130,7 +154,7 @@ def _read_file(
             what = f"{side} {text!r} is no whole number: taken from the image"
             found.problem(Fault.NUMBER, path, "<size>", what)
         sides.append(int(text) if text.isdecimal() else 0)
-    name, file = _name(path, root, found)
+    name, file = _name(path, nearby, root, found)
     part = parts.get(path.stem, ("", path))[0]
     image = AnnotatedImage(name, sides[0], sides[1], path=file, part=part, task=folder_of(name))
     shapes: list[Placed] = []
@@ -140,23 +164,32 @@ def _read_file(
             shapes.append((where, _shape(element, one_based)))
         except ValueError as error:
             found.problem(Fault.NUMBER, path, where, f"{error}: left out")
+            shapes.append((where, None))
         if element.all("part"):
             found.problem(Fault.LEFT_OUT, path, where, "its <part> elements are not read")
     found.add(image, shapes, path)
 
 
-def _name(path: Path, root: Element, found: Reading) -> tuple[str, Path | None]:
+def _name(path: Path, nearby: str, root: Element, found: Reading) -> tuple[str, Path | None]:
     """Name and file of the image: the one beside, or as the file is called, or as it says."""
     assert found.files is not None
     said = normal_name(root.value("filename"))
-    for candidate in dict.fromkeys((f"{path.stem}{PurePosixPath(said).suffix}", path.stem, said)):
+    below = f"{nearby}/" if nearby else ""
+    plain = f"{path.stem}{PurePosixPath(said).suffix}", path.stem, said
+    wanted = [f"{below}{name}" for name in plain if name]
+    if not found.files.is_folder(nearby):
+        wanted += plain
+    elif folder_of(said):
+        wanted.append(said)
+    for candidate in dict.fromkeys(wanted):
         if candidate and (file := found.files.find(candidate)):
             if PurePosixPath(said).stem != path.stem:
-                what = f"says that its image is {said!r}; {file.name} is taken"
-                found.problem(Fault.UNREADABLE, path, "<filename>", what)
+                what = f"says that its image is {said!r}" if said else "names no image"
+                found.problem(Fault.NAME, path, "<filename>", f"{what}; {file.name} is taken")
             return _shortened(file.relative_to(found.files.folder).as_posix()), file
     known = PurePosixPath(said).suffix.lower() in EXTENSIONS
-    return (said if known else f"{path.stem}.jpg"), None
+    name = said if known else f"{path.stem}.jpg"
+    return (name if folder_of(name) else f"{below}{name}"), None
 
 
 def _shortened(name: str) -> str:

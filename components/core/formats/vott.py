@@ -137,9 +137,11 @@ def _read_asset(entry: Mapping[str, Any], path: Path, found: Reading) -> None:
             shapes += [(place, shape) for shape in _region(region)]
         except _DAMAGED as error:
             found.problem(Fault.UNREADABLE, path, place, f"damaged, left out: {error!r}")
+            shapes.append((place, None))
             continue
         if not region.get("tags"):
             found.problem(Fault.UNKNOWN_CLASS, path, place, "without a tag: left out")
+            shapes.append((place, None))
     found.add(image, shapes, path, where)
 
 
@@ -181,9 +183,11 @@ def _read_frame(
             own = _shapes(Kind.RECTANGLE, points, tags, str(region.get("UID") or ""))
         except _DAMAGED as error:
             found.problem(Fault.UNREADABLE, path, place, f"damaged, left out: {error!r}")
+            shapes.append((place, None))
             continue
         if not own:
             found.problem(Fault.UNKNOWN_CLASS, path, place, "without a tag: left out")
+            shapes.append((place, None))
         shapes += [(place, shape) for shape in own]
     found.add(image, shapes, path, where)
 

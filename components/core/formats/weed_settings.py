@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from components.core.formats import weed_settings_checks
 from components.core.settings import closest
 
 MARKS = {
@@ -37,7 +38,7 @@ MARKS = {
     "dataset_dir",
     "fake_dataset_len",
 }
-"""Keys of these files that are no parameter of ours; with `variants` one tells such a file."""
+"""Keys of these files that are no parameter of ours; one beside `variants`, or two, tell one."""
 
 FOUND_BY_SEARCH = {
     "lr": "learning_rate",
@@ -90,11 +91,9 @@ DEFAULT_SAVE_DIR = Path("/train")
 
 def is_weed_settings(content: Any) -> bool:
     """Whether the content of a JSON file is that of a weed trainer's settings."""
-    return (
-        isinstance(content, dict)
-        and isinstance(content.get("variants"), list)
-        and bool(MARKS & set(content))
-    )
+    if not isinstance(content, dict):
+        return False
+    return len(MARKS & set(content)) >= (1 if isinstance(content.get("variants"), list) else 2)
 
 
 def parameters(content: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], list[str]]:
@@ -116,9 +115,8 @@ def parameters(content: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any]
 
 class _Reading:
     def __init__(self, content: Mapping[str, Any], folder: Path) -> None:
-        self._content = content
+        self._content, self.problems = weed_settings_checks.sound(content, FOUND_BY_SEARCH)
         self._folder = folder
-        self.problems: list[str] = []
         self.notes: list[str] = []
 
     def translated(self) -> dict[str, Any]:
@@ -126,7 +124,7 @@ class _Reading:
         names = [str(name) for name in content["variants"]]
         found: dict[str, Any] = {**ALWAYS, "variants": ", ".join(names)}
         if "full_hd" in content:
-            found["full_hd"] = bool(content["full_hd"])
+            found["full_hd"] = content["full_hd"]
         found |= {ours: content[key] for key, ours in DIRECT.items() if key in content}
         self._tasks_and_classes(found)
         own, searched = self._variants(names)
@@ -262,11 +260,12 @@ class _Reading:
             *MARKS,
         } - set(WITHOUT_EFFECT)
         for key in self._content:
+            hint = closest(key, {*read, *WITHOUT_EFFECT} - set(self._content))
             if key in WITHOUT_EFFECT:
                 if self._content[key]:
                     self.notes.append(f"{key} has no effect: {WITHOUT_EFFECT[key]}")
-            elif key not in read and not isinstance(self._content[key], dict):
-                self.notes.append(f"{key} is unknown and has no effect")
+            elif key not in read and (hint or not isinstance(self._content[key], dict)):
+                self.notes.append(f"{key} is unknown and has no effect{hint}")
 
 
 def _said(name: str, values: Mapping[str, Any]) -> str:

@@ -149,7 +149,7 @@ def _shapes(path: Path, size: tuple[int, int], config: YoloConfig, found: Readin
         lines = text_of(path).splitlines()
     except InputError as error:
         found.problem(Fault.UNREADABLE, path, "", str(error))
-        return []
+        return [("", None)]
     shapes: list[Placed] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -159,6 +159,7 @@ def _shapes(path: Path, size: tuple[int, int], config: YoloConfig, found: Readin
             values = [float(value) for value in line.split()]
         except ValueError as error:
             found.problem(Fault.NUMBER, path, where, f"{error}: left out")
+            shapes.append((where, None))
             continue
         if config.keypoints and len(values) > 5:
             found.problem(Fault.LEFT_OUT, path, where, "keypoints are not read, their box is")
@@ -166,9 +167,11 @@ def _shapes(path: Path, size: tuple[int, int], config: YoloConfig, found: Readin
         if len(values) < 5 or (len(values) > 6 and len(values) % 2 == 0):
             what = f"{len(values)} numbers; expected 5, 6 with a score, or a class and pairs x y"
             found.problem(Fault.TOO_FEW, path, where, f"{what}: left out")
+            shapes.append((where, None))
         elif values[0] not in range(len(config.classes)):
             what = f"class {line.split()[0]} is not one of the {len(config.classes)} classes"
             found.problem(Fault.UNKNOWN_CLASS, path, where, f"{what}, from 0: left out")
+            shapes.append((where, None))
         else:
             shapes.append((where, _shape(config.classes[int(values[0])], values[1:], size)))
     return shapes

@@ -14,6 +14,7 @@ _BUILDERS = {
     "faster_rcnn": "components.core.models.detectors:faster_rcnn",
     "fcos": "components.core.models.detectors:fcos",
     "i3d": "components.core.models.i3d:I3D",
+    "inovis": "components.core.models.inovis:INOVIS",
     "resized_i3d": "components.core.models.resized_i3d:resized_i3d",
     "resizer_2d": "components.core.models.resizer:ResizerMainNetworkV4_2D",
     "resizer_3d": "components.core.models.resizer:ResizerMainNetworkV4_3D",

@@ -9,9 +9,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from components.core.credentials import holds_credentials
+from components.core.errors import InputError
 from components.core.storage.base import ChangedError, Item, Received, Storage
 
-__all__ = ["ChangedError", "Item", "Received", "Storage", "is_s3", "open_storage", "read_file"]
+__all__ = [
+    "ChangedError",
+    "Item",
+    "Received",
+    "Storage",
+    "is_s3",
+    "open_storage",
+    "read_file",
+    "refuse_credentials",
+]
 
 S3 = "s3://"
 
@@ -19,6 +30,19 @@ S3 = "s3://"
 def is_s3(uri: str) -> bool:
     """Whether `uri` names a place in an object store rather than a path."""
     return uri.lower().startswith(S3)
+
+
+def refuse_credentials(uri: str) -> None:
+    """Keeps passwords out of parameters, which are shown and recorded.
+
+    Raises:
+        InputError: the address holds a user or a password; the message does not repeat them.
+    """
+    if holds_credentials(uri):
+        raise InputError(
+            "the address holds credentials, which others could read; leave them out, and put an "
+            "object store's in TRAINYARD_S3_ACCESS_KEY and TRAINYARD_S3_SECRET_KEY"
+        )
 
 
 def open_storage(uri: str, connections: int = 16) -> Storage:
@@ -33,9 +57,10 @@ def open_storage(uri: str, connections: int = 16) -> Storage:
         connections: HTTP connections kept open at most; as many threads can work at once.
 
     Raises:
-        InputError: not a path or `s3://bucket/prefix`.
+        InputError: not a path or `s3://bucket/prefix`, or one with credentials in it.
         ServiceError: the environment names no usable endpoint or half of the credentials.
     """
+    refuse_credentials(uri)
     if is_s3(uri):
         from components.core.storage.s3 import S3Storage
 
@@ -52,6 +77,7 @@ def read_file(uri: str, limit: int = 1 << 26) -> bytes:
         InputError: it does not exist, or has more than `limit` bytes.
         ServiceError: the object store cannot be reached or refuses.
     """
+    refuse_credentials(uri)
     parent, _, name = uri.rpartition("/")
     storage = open_storage(parent or ("/" if "/" in uri else "."))
     storage.check()  # tells within seconds what a patient read would only tell after retries

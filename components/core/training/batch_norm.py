@@ -24,6 +24,8 @@ class BatchNormWarmup:
     then. Here it moves after n batches as if its momentum were max(m, RECENT / (n + 1)): it
     follows from the first batch on, and is the usual average once that looks back as far.
 
+    A layer that a batch goes through several times moves each time, and all of that is the batch's.
+
     The layers' own momentum stays as it is, because a compiled network would be compiled anew
     for each value; each batch's move is enlarged afterwards.
     """
@@ -31,28 +33,37 @@ class BatchNormWarmup:
     def __init__(self, network: nn.Module) -> None:
         self._network = network
         self._before: list[Tensor] = []
-        self._factors: list[float] = []
+        self._counts: list[int] = []
+        self._wanted = 0.0
 
     def before_batch(self, batches: int) -> None:
         """Call before a training batch, `batches` having been seen."""
-        wanted = min(1.0, RECENT / (batches + 1))
-        factors = [max(1.0, wanted / float(layer.momentum or 1.0)) for layer in self._layers()]
-        self._factors = [factor for factor in factors for _ in range(2)]
+        self._wanted = min(1.0, RECENT / (batches + 1))
+        layers = self._layers()
         self._before = []
-        if any(factor > 1 for factor in factors):
+        if any(self._wanted > float(layer.momentum or 1.0) for layer in layers):
             self._before = [value.clone() for value in self._statistics()]
+            self._counts = _counts(layers)
 
     @torch.no_grad()
     def after_batch(self) -> None:
         """Call after the batch: enlarges the move it made."""
         if not self._before:
             return
-        now = self._statistics()
+        layers, now = self._layers(), self._statistics()
+        calls = [now - then for now, then in zip(_counts(layers), self._counts, strict=True)]
+        factors = [self._factor(*pair) for pair in zip(layers, calls, strict=True)]
         moves = torch._foreach_sub(now, self._before)
-        torch._foreach_mul_(moves, self._factors)
+        torch._foreach_mul_(moves, [factor for factor in factors for _ in range(2)])
         torch._foreach_add_(moves, self._before)
         torch._foreach_copy_(now, moves)
         self._before = []
+
+    def _factor(self, layer: _BatchNorm, calls: int) -> float:
+        """How much further a layer has to go that moved at each of its calls in the batch."""
+        momentum = float(layer.momentum or 1.0)
+        share = momentum if calls <= 1 else 1 - (1 - momentum) ** calls
+        return max(1.0, self._wanted / share)
 
     def _layers(self) -> list[_BatchNorm]:
         # looked up each time: synchronised layers take the place of the others on several GPUs
@@ -65,6 +76,15 @@ class BatchNormWarmup:
     def _statistics(self) -> list[Tensor]:
         values = [value for m in self._layers() for value in (m.running_mean, m.running_var)]
         return [value for value in values if value is not None]
+
+
+def _counts(layers: list[_BatchNorm]) -> list[int]:
+    """How often each layer was called in training."""
+    counters = [layer.num_batches_tracked for layer in layers]
+    found = [value for value in counters if value is not None]
+    assert len(found) == len(layers)  # those that track statistics count, too
+    counts: list[int] = torch.stack(found).tolist() if found else []
+    return counts
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,7 @@ def fit(
     folder: Path,
     report: Reporter,
     unit: str = "examples",
+    extra: Sequence[pl.Callback] = (),
 ) -> FitResult:
     """Trains `task.network` in place, or continues what an earlier call began in `folder`.
 
@@ -78,6 +79,8 @@ def fit(
         folder: where the state is kept; use another one for another training.
         report: gets the progress and the figures of each epoch.
         unit: what an example is called in the progress.
+        extra: called after an epoch was validated and before its state is saved, in the first
+            process only; must leave network and randomness as they are.
 
     Raises:
         StoppedError: a signal asked to stop; everything is saved.
@@ -103,7 +106,7 @@ def fit(
         module = FitModule(task, options, plan, read_snapshot(folder / "snapshot.pt"), processes)
         history = module.position.history
         if not exhausted(history, options.epochs, options.early_stop, options.monitor):
-            _train(module, train, val, device, folder, report, unit)
+            _train(module, train, val, device, folder, report, unit, extra)
         processes.wait()
     return _result(history, options, folder)
 
@@ -165,6 +168,7 @@ def _train(
     folder: Path,
     report: Reporter,
     unit: str,
+    extra: Sequence[pl.Callback],
 ) -> None:
     options, network, processes = module.options, module.task.network, module.processes
     workers = loader_processes(options.workers, device, processes.local_count)
@@ -183,7 +187,7 @@ def _train(
     with _whole_batches(module, device), _quiet(), orderly_stop() as stop:
         callbacks = [Recorder(report), Logs(folder / "logs"), Saver(folder, stop)]
         if processes.first:  # others need not wait for their loss
-            callbacks.insert(2, ProgressReporter(report, unit))
+            callbacks[2:2] = [ProgressReporter(report, unit), *extra]
         trainer = _make_trainer(module, device, folder, callbacks)
         try:
             trainer.fit(module, train_loader, val_loader)

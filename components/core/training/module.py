@@ -118,7 +118,7 @@ class FitModule(pl.LightningModule):
         here = self.position
         seed_all(self.options.seed, BATCH, here.epoch, here.batch)
         self._share_dropout(self.plan.size(here.batch))
-        rate = learning_rate(self.options, here.step, self.plan.steps)
+        rate = learning_rate(self.options, here.step, self.plan.steps, here.history)
         for group in self._optimizer().param_groups:
             group["lr"] = rate
         if self._warmup:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 OPTIMIZERS = ("adamw", "adam", "sgd")
-SCHEDULES = ("cosine", "multistep", "step", "constant")
+SCHEDULES = ("cosine", "multistep", "step", "plateau", "constant")
 MILESTONE_UNITS = ("epoch", "step")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -75,6 +75,13 @@ class FitOptions:
     step_size: int = 0
     """Epochs after which `step` multiplies the learning rate by `decay`, again and again."""
     decay: float = 0.1
+    patience: int = 10
+    """Epochs without a lower validation loss after which `plateau` multiplies the learning rate by
+    `decay`."""
+    cooldown: int = 25
+    """Epochs after such a change before `plateau` counts again."""
+    lowest_rate: float = 0.0
+    """`plateau` does not go below."""
     gradient_clip: float = 0.0
     """Largest norm of the gradient; 0 means no limit."""
     precision: str = "auto"

@@ -8,7 +8,7 @@ from labelled_images import rectangle
 from PIL import Image
 from synced_annotations import sync, write_coco
 
-from components.annotation_sync.cropping import FULL_HD, Crop
+from components.annotation_sync.cropping import FULL_HD, Crop, _write
 from components.core.formats import boxes
 from components.core.formats.shapes import AnnotatedImage, Kind, Mask, Shape
 
@@ -162,3 +162,13 @@ def test_without_full_hd_large_images_stay(tmp_path: Path, large: Path) -> None:
         ("a.png", 64, 1),
         ("b.jpg", 3840, 1),
     ]
+
+
+@pytest.mark.parametrize("quality", [0, 90])
+def test_cuts_of_sixteen_bits_are_not_white(tmp_path: Path, quality: int) -> None:
+    Image.fromarray(np.full((40, 60), 64 * 256, np.uint16)).save(tmp_path / "a.png")
+    target = tmp_path / ("cut.jpg" if quality else "cut.png")
+    _write(tmp_path / "a.png", target, Crop(60, 40, left=10, top=5, right=50, bottom=40), quality)
+    cut = np.asarray(Image.open(target))
+    assert cut.shape == (35, 40, 3)
+    assert abs(float(cut.mean()) - 64) < 2

@@ -1,5 +1,6 @@
 """Annotation files are recognised by their content, and read the same in every format."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -7,15 +8,21 @@ import pytest
 from labelled_images import picture, rectangle
 from synced_annotations import sync
 
-from components.annotation_sync.recognition import SIGNS, recognised
 from components.core.errors import InputError
 from components.core.formats import coco, cvat_xml, kitti_labels, voc, yolo
+from components.core.formats.recognition import SIGNS, recognised
 from components.core.formats.shapes import AnnotatedImage
 
 VOTT = """{"tags": [{"name": "cat"}, {"name": "dog"}], "assets": {"1": {"asset": {"id": "1",
 "name": "b.png", "size": {"width": 100, "height": 80}, "state": 2}, "regions": [{"id": "r",
 "type": "RECTANGLE", "tags": ["cat"], "boundingBox": {"left": 10, "top": 20, "width": 30,
 "height": 40}, "points": []}]}}}"""
+
+CWFID = """filename: b.png
+annotation:
+- type: cat
+  points: {x: [10, 40, 40.0], y: [20, 20, 60]}
+"""
 
 FORMATS = [*SIGNS]
 
@@ -35,6 +42,8 @@ def write(folder: Path, form: str) -> None:
         kitti_labels.write(folder, images)
     elif form == "vott":
         (folder / "export.json").write_text(VOTT, encoding="utf-8")
+    elif form == "cwfid":
+        (folder / "b_annotation.yaml").write_text(CWFID, encoding="utf-8")
     else:
         cvat_xml.write(folder / "annotations.xml", images, classes)
 
@@ -48,14 +57,15 @@ def test_a_format_is_recognised_and_read(
     assert recognised(source) == form
     found = sync(tmp_path, annotations=str(source), classes=["dog", "cat"])
     [image] = found.images.values()
-    assert [(s.label, s.points) for s in image.shapes] == [("cat", (10.0, 20.0, 40.0, 60.0))]
+    points = (10.0, 20.0, 40.0, 20.0, 40.0, 60.0) if form == "cwfid" else (10.0, 20.0, 40.0, 60.0)
+    assert [(s.label, s.points) for s in image.shapes] == [("cat", points)]
     assert found.problems == []
     assert f"the annotations are {form}" in capsys.readouterr().err
     named = sync(tmp_path, annotations=str(source), classes=["dog", "cat"], format=form)
     assert named.index.fingerprint == found.index.fingerprint
 
 
-@pytest.mark.parametrize("form", ["coco", "vott", "cvat"])
+@pytest.mark.parametrize("form", ["coco", "vott", "cvat", "cwfid"])
 def test_one_file_is_recognised_too(tmp_path: Path, form: str) -> None:
     write(tmp_path, form)
     [path] = [path for path in tmp_path.iterdir() if path.is_file()]
@@ -111,3 +121,58 @@ def test_the_wrong_format_says_what_is_wrong(tmp_path: Path) -> None:
     (source / "x.txt").touch()
     with pytest.raises(InputError, match="does not name its classes"):
         sync(tmp_path, annotations=str(source), format="yolo")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "cause"),
+    [
+        ("broken.json", '{"images": [],\n "annotations": [}', r"no JSON: line 2, column 18: Expec"),
+        ("cut.json", '{"images": [', r"no JSON: line 1, column 13"),
+        ("empty.xml", "", r"no XML: no element found: line 1"),
+    ],
+)
+def test_files_that_cannot_be_parsed_are_told_with_the_place(
+    tmp_path: Path, name: str, text: str, cause: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=rf"{re.escape(name)} is {cause}.*: mend or replace it"):
+        recognised(path)
+    with pytest.raises(
+        InputError, match=rf"no annotations .* cannot be parsed: .*{name} is {cause}"
+    ):
+        recognised(tmp_path)
+
+
+def test_a_damaged_file_of_another_format_beside_is_told(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    write(source, "voc")
+    (source / "train.json").write_text('{"images": [', encoding="utf-8")
+    (source / ".tool").mkdir()
+    (source / ".tool" / "settings.json").write_text("// comment", encoding="utf-8")
+    [problem] = sync(tmp_path, annotations=str(source)).problems
+    assert (problem["kind"], Path(problem["file"]).name) == ("unreadable", "train.json")
+    assert problem["what"] == (
+        "no JSON: line 1, column 13: Expecting value; it is not among the voc files"
+    )
+    assert sync(tmp_path, annotations=str(source), format="voc").problems == []
+
+
+def test_damaged_outlines_of_cwfid_are_told(tmp_path: Path) -> None:
+    write(tmp_path / "data", "cwfid")
+    folder = tmp_path / "data" / "annotations"
+    folder.mkdir()
+    (tmp_path / "data" / "b_annotation.yaml").rename(folder / "b.yaml")
+    damage = "- type: cat\n  points: {x: [1, 2], y: [1]}\n- type: 3\n  points: {x: 1, y: 2}\n- 5\n"
+    (folder / "b.yaml").write_text(CWFID + damage, encoding="utf-8")
+    (folder / "c.yaml").write_text("names: [a", encoding="utf-8")
+    (folder / "d.yaml").write_text("names: [a]", encoding="utf-8")
+    found = sync(tmp_path, annotations=str(folder))
+    assert found.counts == {"cat": 1}
+    assert [(p["kind"], Path(p["file"]).name, p["where"]) for p in found.problems] == [
+        ("unreadable", "b.yaml", "annotation[1]"),
+        ("unreadable", "b.yaml", "annotation[2]"),
+        ("unreadable", "b.yaml", "annotation[3]"),
+        ("unreadable", "c.yaml", ""),
+        ("unreadable", "d.yaml", ""),
+    ]

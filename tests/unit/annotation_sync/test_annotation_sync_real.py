@@ -84,6 +84,11 @@ def test_weeds(tmp_path: Path, shared_data: Path) -> None:
     )
     assert (dataset.counts.images, counts(dataset)) == (12, {"crop": 34, "weed": 61})
     assert dataset.counts.shapes == {"polygon": 95}
+    own, own_problems = synced(tmp_path / "own", source, classes=["crop", "weed"])
+    assert (own.counts, own.classes) == (dataset.counts, dataset.classes)
+    assert [(p["kind"], p["where"]) for p in own_problems] == [
+        ("too_few_coordinates", "annotation[0]")
+    ]
     assert [(p["kind"], p["what"]) for p in problems] == [
         ("too_few_coordinates", "polygon 'weed' has too few coordinates for a box: left out")
     ]
@@ -95,7 +100,7 @@ def test_weeds(tmp_path: Path, shared_data: Path) -> None:
         (
             "kitti_samples/real_3",
             3,
-            {"Car": 2, "Cyclist": 1, "DontCare": 4, "Misc": 1, "Pedestrian": 1, "Truck": 1},
+            {"Car": 2, "Cyclist": 1, "Misc": 1, "Pedestrian": 1, "Truck": 1},
             [],
         ),
         ("kitti_samples/datumaro_kitti_detection", 2, {"Truck": 1, "Van": 4}, []),

@@ -11,8 +11,8 @@ from labelled_images import every_kind, picture, rectangle
 from PIL import Image
 from synced_annotations import sync, write_coco
 
-from components.annotation_sync.figures import statistics
 from components.annotation_sync.gallery import colour, samples
+from components.core.detection.figures import statistics
 from components.core.formats.shapes import AnnotatedImage, Kind, Shape
 from components.core.report.charts import heat_map
 from components.core.report.histogram import count_names, histogram, range_names
@@ -99,3 +99,12 @@ def test_names_do_no_harm_in_the_page(tmp_path: Path, label: str) -> None:
     assert not re.search(r'(?:src|href)="(?!data:)', found.report)  # one self-contained file
     again = sync(tmp_path, annotations=str(folder))
     assert again.report == found.report
+
+
+def test_pictures_of_sixteen_bits_are_not_white(tmp_path: Path) -> None:
+    values = np.full((40, 60), 64 * 256, np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    image = AnnotatedImage("a.png", 60, 40, [], path=tmp_path / "a.png")
+    picture = samples([image], [])[0].picture
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))))
+    assert abs(float(shown.mean()) - 64) < 3

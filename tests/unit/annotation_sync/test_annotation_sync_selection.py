@@ -236,3 +236,59 @@ def test_places_that_are_not_there_are_told_together(
         sync(tmp_path, annotations=str(path), images=str(path))
     with pytest.raises(ProblemsError, match=r"origin cvat: .*TRAINYARD_CVAT_URL"):
         sync(tmp_path, origin="cvat")
+
+
+def test_images_with_only_damaged_boxes_are_no_negatives(
+    tmp_path: Path, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads((source / "annotations.json").read_text(encoding="utf-8"))
+    own = next(image["id"] for image in content["images"] if image["file_name"] == "south/1.png")
+    broken: dict[str, Any] = {"id": 99, "image_id": own, "category_id": 2}
+    for wrong in ({"bbox": [5, 5, 0, 9]}, {"bbox": ["x", 1, 2, 3]}, {"category_id": 77}):
+        entry = {"bbox": [1, 1, 9, 9], **broken, **wrong}
+        text = json.dumps({**content, "annotations": [*content["annotations"], entry]})
+        (source / "annotations.json").write_text(text, encoding="utf-8")
+        found = sync(tmp_path, annotations=str(source))
+        assert [*found.images] == ["north/1.png", "north/2.png"], wrong
+        said = "1 image left out, of which labels are damaged and no other is left"
+        assert said in capsys.readouterr().err
+        assert said in found.report
+    # What is left out as intended leaves a negative behind.
+    (source / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
+    found = sync(tmp_path, annotations=str(source), classes=["crop"])
+    assert found.index.counts.empty == 2
+
+
+def test_odd_names_of_classes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, labels = tmp_path / "source", ["weed", " weed ", "Weed", "background", "DontCare"]
+    shapes = [rectangle(label, 1 + n, 2, 30, 40) for n, label in enumerate(labels)]
+    write_coco(folder, [image(folder, "a.png", *shapes)], labels)
+    found = sync(tmp_path, annotations=str(folder), strict=True)
+    assert found.counts == {"weed": 2, "Weed": 1, "background": 1}
+    said = capsys.readouterr().err
+    assert "blanks around labels left out: ' weed ' (1)" in said
+    assert "warning: labels that differ in case or blanks only are not one class: " in said
+    assert "weed (2), Weed (1); make them one with merge_classes, such as Weed=weed" in said
+    assert "background is an ordinary class, that boxes are found of (1)" in said
+    assert "DontCare, KITTI's word" in said
+    assert "1 shape left out; name it in classes" in said
+    assert "differ in case or blanks" in found.report
+    merged = sync(tmp_path, annotations=str(folder), merge_classes=["Weed=weed", "background=soil"])
+    assert merged.counts == {"weed": 3, "soil": 1}
+    assert "differ in case" not in capsys.readouterr().err
+    kept = sync(tmp_path, annotations=str(folder), classes=["weed", "DontCare"])
+    assert kept.counts == {"weed": 2, "DontCare": 1}
+    assert "weed (2), Weed (1)" in capsys.readouterr().err
+
+
+def test_one_class_without_a_name_does_not_block_the_others(tmp_path: Path, source: Path) -> None:
+    path = source / "annotations.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    dog = next(entry for entry in content["categories"] if entry["name"] == "dog")
+    dog["name"] = ""
+    path.write_text(json.dumps(content), encoding="utf-8")
+    found = sync(tmp_path, annotations=str(source))
+    assert found.counts == {"crop": 1, "weed": 1, "Weed": 1}
+    [told] = [problem for problem in found.problems if problem["kind"] == "unknown_class"]
+    assert (told["file"], told["where"]) == (str(path), "annotations[3]")
+    assert told["what"] == "rectangle whose class has no name: left out"

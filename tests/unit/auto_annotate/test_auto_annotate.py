@@ -173,10 +173,16 @@ def test_the_first_images_only(inputs: dict[str, Path], photos: Path, tmp_path: 
     assert index.images == 3
 
 
-def test_without_images_there_is_nothing_to_do(inputs: dict[str, Path], tmp_path: Path) -> None:
+def test_without_images_there_is_nothing_to_do(
+    inputs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings = AnnotateSettings(upload=True)
     assert STAGE.idle(settings)
     assert STAGE.check(settings) == []
+    STAGE.execute(
+        settings, inputs, {"annotated": tmp_path / "told"}, tmp_path / "state", Reporter(STAGE.name)
+    )
+    assert "warning: nothing to annotate and to upload: set new_images" in capsys.readouterr().err
     index, shown = annotate(inputs, tmp_path / "out", upload=True)
     assert (index.images, index.source, index.files) == (0, "", {})
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["index.json"]

@@ -121,7 +121,7 @@ def test_a_task_of_obdb() -> None:
 
 
 def test_a_task_of_obdb_with_less_than_everything() -> None:
-    rows = [obdb(2, "dog", 12), obdb(0, "cat", 11), obdb(2, "dog", 12)]
+    rows = [obdb(2, "dog", 12), obdb(0, "cat", 11), obdb(2, "dog", 12, points=[5, 6, 30, 40])]
     found = older_task("old one", {}, [], rows)
     assert [label["name"] for label in found.labels] == ["dog", "cat"]
     assert found.deleted == {1}

@@ -10,7 +10,7 @@ import pytest
 from annotation_records import LABELS, every_record, frames, record, task, track
 from labelled_images import comparable, every_kind, picture, problems
 
-from components.core.annotation_tasks import AnnotationTask, annotations_of, named, task_of
+from components.core.annotation_tasks import AnnotationTask, Frame, annotations_of, named, task_of
 from components.core.formats import cvat_xml
 from components.core.formats.image_files import ImageFiles
 from components.core.formats.masks import pixels
@@ -259,3 +259,16 @@ def test_labels_without_a_number_do_no_harm() -> None:
     found = annotations_of([still(labels=bare)])
     assert found.problems == []
     assert found.labels == ["no number", "cat", "dog"]
+
+
+def test_damaged_records_are_counted_as_lost() -> None:
+    shape = {"id": 1, "frame": 1, "label_id": 1, "type": "rectangle", "points": [1, 2, 3, 4]}
+    shown = tuple(Frame(f"{number}.png", 9, 9) for number in range(3))
+    shapes = {**shape, "frame": 0}, {**shape, "label_id": 7}
+    given = AnnotationTask("5", "drive", ({"id": 1, "name": "weed"},), shown, shapes)
+    assert [(len(image.shapes), image.lost) for image in annotations_of([given]).images] == [
+        (1, 0), (0, 1), (0, 0),
+    ]  # fmt: skip
+    broken = {"id": 3, "label_id": 7, "frame": 0, "shapes": [{**shape, "frame": 0}]}
+    images = annotations_of([replace(given, shapes=(), tracks=(broken,))]).images
+    assert [image.lost for image in images] == [1, 1, 1]

@@ -215,3 +215,46 @@ def test_files_that_are_no_coco(tmp_path: Path, text: str) -> None:
     ((fault, _, _, what),) = problems(coco.read(tmp_path / "a.json"))
     assert fault == "unreadable"
     assert what.startswith(("no JSON", "no COCO"))
+
+
+def test_shapes_of_a_second_entry_are_counted(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    image = {"file_name": "a.png", "width": 100, "height": 80}
+    boxes = [{"image_id": 25, "category_id": 1, "bbox": [1, 1, n, n]} for n in (5, 9)]
+    content = {
+        "images": [{"id": 1, **image}, {"id": 25, **image}],
+        "annotations": boxes,
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content), encoding="utf-8")
+    found = coco.read(tmp_path / "a.json")
+    what = "image 'a.png' is there a second time: only the first is kept, without the 2 shapes of "
+    assert [problem.what for problem in found.problems] == [f"{what}this one"]
+    assert found.images[0].lost == 2  # so that it is not taken for an image without objects
+
+
+def test_a_category_without_a_name_is_no_class(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 100, "height": 80}],
+        "annotations": [{"image_id": 1, "category_id": n, "bbox": [1, 1, 5, 5]} for n in (1, 2)],
+        "categories": [{"id": 1, "name": ""}, {"id": 2, "name": "cat"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content), encoding="utf-8")
+    found = coco.read(tmp_path / "a.json")
+    assert (found.labels, found.counts()) == (["cat"], {"cat": 1})
+    assert [problem.where for problem in found.problems] == ["annotations[0]"]
+
+
+def test_shapes_of_two_names_of_one_file_are_counted(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    names = {1: "a.png", 2: "gone/a.png"}
+    content = {
+        "images": [{"id": n, "file_name": name} for n, name in names.items()],
+        "annotations": [{"image_id": 2, "category_id": 1, "bbox": [1, 1, 5, 5]}],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content), encoding="utf-8")
+    found = coco.read(tmp_path / "a.json")
+    assert found.problems[0].what.endswith("is already that of 'a.png': left out with 1 shape")
+    assert found.images[0].lost == 1

@@ -1,7 +1,6 @@
 """DetectionDataset: written and read again, its counts and fingerprint, and what it refuses."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -49,7 +48,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     for image, original in zip(again, images, strict=True):
         assert image.path == tmp_path / "out/images" / image.name
         assert original.path is not None
-        assert os.path.samefile(image.path, original.path)
+        assert image.path.read_bytes() == original.path.read_bytes()
         assert len(image.checksum) == 64
         image.path, image.checksum = original.path, ""
     assert again == images
@@ -124,7 +123,23 @@ def test_a_symbolic_link_is_followed(tmp_path: Path) -> None:
     image = AnnotatedImage("a.png", 100, 80, path=tmp_path / "link.png")
     DetectionDataset.write(tmp_path / "out", [image], ["cat"])
     assert not (tmp_path / "out/images/a.png").is_symlink()
-    assert (tmp_path / "out/images/a.png").samefile(tmp_path / "real.png")
+    assert (tmp_path / "out/images/a.png").read_bytes() == (tmp_path / "real.png").read_bytes()
+
+
+def test_a_later_change_of_an_image_does_not_reach_the_data_set(tmp_path: Path) -> None:
+    theirs, ours = picture(tmp_path / "theirs/a.png"), picture(tmp_path / "ours/b.png")
+    before = theirs.read_bytes()
+    (tmp_path / "ours/link.png").symlink_to(theirs)
+    images = [
+        AnnotatedImage(name, 100, 80, path=path)
+        for name, path in (("a.png", theirs), ("b.png", ours), ("c.png", ours.parent / "link.png"))
+    ]
+    DetectionDataset.write(tmp_path / "out", images, ["cat"], own=tmp_path / "ours")
+    with open(theirs, "r+b") as file:  # in place, as some tools rotate or tag pictures
+        file.write(b"other")
+    written = tmp_path / "out/images"
+    assert [(written / name).read_bytes() for name in ("a.png", "c.png")] == [before, before]
+    assert (written / "b.png").samefile(ours)  # costs nothing where nobody else changes it
 
 
 def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
@@ -203,3 +218,13 @@ def test_many_problems_are_told_in_few_lines() -> None:
         "and 3 more of the kind outside",
         "a.xml: twice",
     ]
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\r\nb", "a\n", "\u2028a"])
+def test_class_names_with_line_breaks_are_refused_before_training(
+    tmp_path: Path, name: str
+) -> None:
+    image = AnnotatedImage("a.png", 100, 80, path=picture(tmp_path / "a.png"))
+    with pytest.raises(InputError, match="has a line break, with which no model can be served"):
+        DetectionDataset.write(tmp_path / "out", [image], ["cat", name])
+    DetectionDataset.write(tmp_path / "out", [image], ["cat", "red cat"])

@@ -1,7 +1,10 @@
 """Images are found by the names that annotations give them, with their size as displayed."""
 
+import struct
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -54,3 +57,29 @@ def test_sizes_follow_the_orientation_that_exif_asks_for(tmp_path: Path) -> None
     (tmp_path / "text.jpg").write_text("no image")
     with pytest.raises(InputError, match=r"text\.jpg is no readable image"):
         image_size(tmp_path / "text.jpg")
+
+
+def header_only(path: Path, width: int, height: int) -> Path:
+    """A bitmap that says its size and holds no pixels."""
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
+    path.write_bytes(b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + header)
+    return path
+
+
+def test_mosaics_are_images_and_what_is_larger_is_told(tmp_path: Path) -> None:
+    mosaic = header_only(tmp_path / "mosaic.bmp", 31_000, 31_000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert image_size(mosaic) == (31_000, 31_000)
+    with pytest.raises(InputError, match=r"40000 x 40000 pixels; at most 1,000,000,000 .*: cut it"):
+        with pytest.warns(Image.DecompressionBombWarning):
+            image_size(header_only(tmp_path / "larger.bmp", 40_000, 40_000))
+    with pytest.raises(InputError, match=r"10000000000 pixels.*cut it into smaller"):
+        image_size(header_only(tmp_path / "huge.bmp", 100_000, 100_000))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_pixels_without_a_known_range_are_told(tmp_path: Path, kind: type) -> None:
+    Image.fromarray(np.ones((6, 8), kind)).save(tmp_path / "a.tif")
+    with pytest.raises(InputError, match="convert it to 8 or 16 bits"):
+        image_size(tmp_path / "a.tif")

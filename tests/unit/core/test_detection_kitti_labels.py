@@ -104,3 +104,10 @@ def test_what_kitti_cannot_hold_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "labels/a.txt").read_text(encoding="utf-8") == (
         "hen 0 1 -10 1 2 8 8 -1 -1 -1 -1000 -1000 -1000 -10\n"
     )
+
+
+def test_damaged_lines_are_counted_as_lost(tmp_path: Path) -> None:
+    picture(tmp_path / "images/a.png")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/a.txt").write_text("Car 0 0\n", encoding="utf-8")
+    assert [image.lost for image in kitti_labels.read(tmp_path).images] == [1]

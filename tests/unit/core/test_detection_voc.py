@@ -120,7 +120,7 @@ def test_defects_are_told(tmp_path: Path) -> None:
         ("zero_area", "a.xml", "line 5, <object>"),
         ("outside", "a.xml", "line 6, <object>"),
         ("too_few_coordinates", "a.xml", "line 7, <object>"),
-        ("unreadable", "b.xml", "<filename>"),
+        ("other_name", "b.xml", "<filename>"),
         ("size", "b.xml", ""),
         ("missing_image", "c.xml", ""),
         ("unreadable", "d.xml", ""),
@@ -135,3 +135,85 @@ def test_defects_are_told(tmp_path: Path) -> None:
     ]
     with pytest.raises(InputError, match="no folder with files"):
         voc.read(tmp_path / "nothing")
+
+
+def test_an_image_is_the_one_beside_its_file(tmp_path: Path) -> None:
+    for folder in ("0rec", "rec/r1", "rec/r2"):
+        picture(tmp_path / folder / "a.jpg", 100, 80)
+        annotation(tmp_path / folder / "a.xml", thing(1, 1, 9, 9), filename="a.jpg")
+    annotation(tmp_path / "rec/r3/a.xml", thing(5, 5, 9, 9), filename="a.jpg")
+    found = voc.read(tmp_path)
+    beside = {"0rec/a.jpg", "rec/r1/a.jpg", "rec/r2/a.jpg"}
+    assert {image.name for image in found.images if image.path} == beside
+    picture(tmp_path / "a.jpg", 100, 80)
+    (tmp_path / "rec/r2/a.jpg").rename(tmp_path / "rec/r2/b.jpg")
+    found = voc.read(tmp_path)
+    # r2 holds images, so that its file means none in another folder; r3 has none to offer.
+    assert {i.name: len(i.shapes) for i in found.images if i.path} == {
+        "0rec/a.jpg": 1, "rec/r1/a.jpg": 1, "a.jpg": 1,
+    }  # fmt: skip
+    annotation(tmp_path / "a.xml", thing(1, 1, 20, 20) + thing(1, 1, 30, 30), filename="a.jpg")
+    own = next(image for image in voc.read(tmp_path).images if image.name == "a.jpg")
+    assert [shape.points[2] for shape in own.shapes] == [20, 30]
+
+
+def test_images_of_recordings_with_folders_of_their_own(tmp_path: Path) -> None:
+    for number in (1, 2):
+        picture(tmp_path / f"r{number}/JPEGImages/a.jpg", 100, 80)
+        annotation(tmp_path / f"r{number}/Annotations/a.xml", thing(1, 1, 9, number * 10))
+    found = voc.read(tmp_path)
+    assert {i.name: i.shapes[0].points[3] for i in found.images if i.path} == {
+        "r1/JPEGImages/a.jpg": 10, "r2/JPEGImages/a.jpg": 20,
+    }  # fmt: skip
+
+
+def test_damaged_objects_are_counted_as_lost(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    annotation(tmp_path / "a.xml", thing("one", 1, 9, 9) + thing(1, 1, 1, 9))  # type: ignore[arg-type]
+    assert [image.lost for image in voc.read(tmp_path).images] == [2]
+
+
+def test_boxes_drawn_twice_are_told_and_kept_once(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    same, other = thing(1, 2, 30, 40), thing(1, 2, 30, 40, name="dog")
+    annotation(tmp_path / "a.xml", "\n".join([same, other, same, thing(1, 2, 30, 41)]))
+    found = voc.read(tmp_path)
+    assert [(s.label, s.points[3]) for s in found.images[0].shapes] == [
+        ("cat", 40), ("dog", 40), ("cat", 41),
+    ]  # fmt: skip
+    [problem] = found.problems
+    assert (str(problem.fault), problem.where) == ("duplicate", "line 6, <object>")
+    what = "rectangle 'cat' is drawn a second time: left out; the first is line 4, <object>"
+    assert problem.what == what
+    assert found.images[0].lost == 0
+
+
+def test_shapes_of_a_class_without_a_name_are_told_and_left_out(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    annotation(tmp_path / "a.xml", thing(1, 2, 30, 40, name=" ") + thing(1, 2, 30, 41))
+    found = voc.read(tmp_path)
+    assert (found.labels, [shape.label for shape in found.images[0].shapes]) == (["cat"], ["cat"])
+    [problem] = found.problems
+    assert problem.file.endswith("a.xml")
+    assert problem.where == "line 4, <object>"
+    assert problem.what == "rectangle whose class has no name: left out"
+
+
+def test_files_that_were_read_are_not_called_unreadable(tmp_path: Path) -> None:
+    for name, filename in (("a", "other.png"), ("b", " ")):
+        picture(tmp_path / f"{name}.png")
+        annotation(tmp_path / f"{name}.xml", thing(1, 1, 9, 9), filename=filename)
+    found = voc.read(tmp_path)
+    assert [(each[0], each[3]) for each in problems(found)] == [
+        ("other_name", "says that its image is 'other.png'; a.png is taken"),
+        ("other_name", "names no image; b.png is taken"),
+    ]
+    assert found.counts() == {"cat": 2}
+
+
+def test_an_image_that_cannot_be_read_has_no_file(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no image")
+    annotation(tmp_path / "a.xml", thing(1, 1, 9, 9))
+    found = voc.read(tmp_path)
+    assert [each[:2] for each in problems(found)] == [("unreadable", "a.png")]
+    assert found.images[0].path is None

@@ -155,3 +155,10 @@ def test_keypoints_leave_their_box(tmp_path: Path) -> None:
     found = yolo.read(tmp_path)
     assert found.images[0].shapes == [rectangle("cat", 0, 0, 100, 80)]
     assert [fault for fault, *_ in problems(found)] == ["left_out"]
+
+
+@pytest.mark.parametrize("text", [b"0 0.5 0.5 0.1 x", b"0 0.5 0.5", b"9 0.5 0.5 0.1 0.1", b"\xff"])
+def test_damaged_labels_are_counted_as_lost(tmp_path: Path, text: bytes) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_bytes(text)
+    assert [image.lost for image in yolo.read(tmp_path, classes=["cat"]).images] == [1]

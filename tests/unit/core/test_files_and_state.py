@@ -127,3 +127,17 @@ def test_a_full_volume_while_publishing_is_named_and_leaves_nothing(
         with files.full_disk_named(tmp_path):
             files.publish(tmp_path / "source", small_volume / "target")
     assert os.listdir(small_volume) == []
+
+
+def test_a_clone_or_copy_is_a_file_of_its_own(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"before")
+    os.utime(source, (1, 1))
+    source.chmod(0o640)
+    files.clone_or_copy(source, target)
+    assert (target.read_bytes(), target.stat().st_mtime) == (b"before", 1)
+    assert target.stat().st_mode == source.stat().st_mode
+    with pytest.raises(FileExistsError):
+        files.clone_or_copy(source, target)
+    source.write_bytes(b"after")
+    assert target.read_bytes() == b"before"

@@ -37,8 +37,8 @@ def numbers(repository):
     return [(version.number, version.complete) for version in repository.versions()]
 
 
-def test_both_kinds_of_graph_are_known():
-    assert GRAPHS == ("model.savedmodel/saved_model.pb", "model.onnx")
+def test_all_kinds_of_graph_are_known():
+    assert GRAPHS == ("model.savedmodel/saved_model.pb", "model.plan", "model.onnx")
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
@@ -79,8 +79,8 @@ def test_versions_of_others_count_whatever_they_hold(tmp_path):
 
 
 def test_a_directory_without_a_graph_is_no_version(tmp_path):
-    content = write_version(tmp_path / "content", "model.plan", "one")
-    with pytest.raises(InputError, match=r"none of model\.savedmodel/saved_model\.pb, model\.onnx"):
+    content = write_version(tmp_path / "content", "model.pt", "one")
+    with pytest.raises(InputError, match=r"none of model\.savedmodel/saved_model\.pb, model\.plan"):
         ModelRepository(str(tmp_path / "repository"), "m").add(content)
     assert not (tmp_path / "repository").exists()
 

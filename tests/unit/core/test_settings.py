@@ -3,9 +3,10 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.core.errors import SettingsError
 from components.core.settings import (
@@ -37,6 +38,40 @@ def test_every_problem_is_reported_at_once_with_hints() -> None:
     assert "'fast'" in text
     assert "epochs: Input should be greater than or equal to 1 (got 0)" in text
     assert "source: required but not given (Where the clips are)" in text
+
+
+class Beside(Settings):
+    low: int = Field(1, ge=0, description="Least")
+    high: int = Field(5, ge=0, description="Most")
+    name: str = Field("a", description="One of a and b")
+    count: int = Field(0, ge=0, description="How many")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        found = []
+        if self.low > self.high:
+            found.append(f"low: {self.low} is more than high {self.high}; exchange them")
+        if self.name not in ("a", "b"):
+            found.append(f"name: got {self.name!r}; use a, or b")
+        if self.count == 13:
+            found.append("count: 13 is unlucky")
+        if found:
+            raise ValueError("; ".join(found))
+        return self
+
+
+def test_what_concerns_other_fields_is_told_beside_wrong_ones() -> None:
+    with pytest.raises(SettingsError) as caught:
+        build(Beside, {"high": -1, "name": "c", "count": 13, "hihg": 3})
+    assert sorted(caught.value.problems) == [
+        "count: 13 is unlucky",
+        "high: Input should be greater than or equal to 0 (got -1)",
+        "hihg: unknown parameter; did you mean 'high'?",
+        "name: got 'c'; use a, or b",
+    ]
+    with pytest.raises(SettingsError) as caught:
+        build(Beside, {"high": -1, "low": 9})  # high's default is no value that was given
+    assert caught.value.problems == ["high: Input should be greater than or equal to 0 (got -1)"]
 
 
 @pytest.mark.parametrize("given", ["3", "a,b", "confusion=x.npy", ""])
@@ -107,3 +142,16 @@ def test_files_that_hold_no_parameters_are_refused(
 def test_json_is_read_as_well(tmp_path: Path) -> None:
     (tmp_path / "params.json").write_text('{"epochs": 2}')
     assert read_file(tmp_path / "params.json") == {"epochs": 2}
+
+
+def test_broken_json_is_called_json_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "params.json"
+    path.write_text('{"epochs": 2,\n "rate": [1}')
+    with pytest.raises(SettingsError, match=r"it is not valid JSON: .*line 2 column") as caught:
+        read_file(path)
+    assert "YAML" not in str(caught.value)
+    path.write_text("rate = 2")
+    with pytest.raises(SettingsError, match=r"it is not valid JSON: .*line 1 column"):
+        read_file(path)
+    path.write_text('{"epochs": 2,}')
+    assert read_file(path) == {"epochs": 2}

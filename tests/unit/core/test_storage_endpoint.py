@@ -5,11 +5,14 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from components.annotation_sync.reach import unreachable
+from components.annotation_sync.stage import AnnotationSyncSettings
 from components.core.errors import InputError, ServiceError
-from components.core.storage import open_storage
+from components.core.storage import open_storage, read_file
 
 VARIABLES = ("ENDPOINT", "ACCESS_KEY", "SECRET_KEY", "REGION")
 SECRET = "a-secret-that-no-message-shows"
@@ -113,3 +116,31 @@ def test_hosts_and_buckets_that_cannot_exist(monkeypatch: pytest.MonkeyPatch) ->
     for uri in ("s3:///prefix", "s3://No_Such_Name!/prefix"):
         with pytest.raises(InputError, match="expected s3://bucket/prefix"):
             open_storage(uri)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "s3://me:hidden-word@bucket/photos",
+        "s3://me:hidden/word@bucket",
+        "http://me:hidden-word@host/photos",
+        "S3://hidden-word@bucket",
+    ],
+)
+def test_credentials_in_a_place_are_refused_and_not_repeated(place: str) -> None:
+    with pytest.raises(InputError, match="TRAINYARD_S3_SECRET_KEY") as caught:
+        open_storage(place)
+    assert "hidden" not in str(caught.value)
+    with pytest.raises(InputError, match="the address holds credentials"):
+        read_file(f"{place}/groups.csv")
+    settings = AnnotationSyncSettings(annotations=place, images=place)
+    told = [str(problem) for problem in unreachable(settings)]
+    assert [line.partition(":")[0] for line in told] == ["annotations", "images"]
+    assert not any("hidden" in line for line in told)
+
+
+def test_an_at_sign_in_a_name_is_no_credential(tmp_path: Path) -> None:
+    (tmp_path / "me:a@b").mkdir()
+    assert list(open_storage(str(tmp_path / "me:a@b")).items()) == []
+    with pytest.raises(ServiceError, match="TRAINYARD_S3_ENDPOINT is not set"):
+        open_storage("s3://bucket/photos@2024")

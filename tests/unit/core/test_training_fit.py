@@ -254,6 +254,25 @@ def test_early_batch_statistics_average_the_recent_batches() -> None:
         torch.testing.assert_close(layer.running_mean, mean, rtol=1e-3, atol=1e-3)
 
 
+def test_batch_statistics_of_a_layer_with_several_calls_lie_between_those_of_its_calls() -> None:
+    layer = nn.BatchNorm1d(3)
+    warmup = BatchNormWarmup(layer)
+    scales = torch.tensor([0.1, 1.0, 3.0, 0.5])
+    for batches in range(60):
+        warmup.before_batch(batches)
+        values = torch.randn(4, 500, 3) * scales[:, None, None]
+        for part in values:
+            layer(part)
+        warmup.after_batch()
+        assert layer.running_var is not None
+        assert bool((layer.running_var > 0.005).all())
+        assert bool((layer.running_var < 10).all())
+        if not batches:  # nothing is left of what it started with
+            shares = 0.1 * 0.9 ** torch.tensor([3.0, 2.0, 1.0, 0.0])
+            expected = (values.var(1) * shares[:, None]).sum(0) / shares.sum()
+            torch.testing.assert_close(layer.running_var, expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.slow
 def test_a_compiled_network_is_not_compiled_again_for_every_batch(tmp_path: Path) -> None:
     from torch._dynamo.utils import counters

@@ -179,6 +179,102 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     assert len(caught.value.problems) == 5
 
 
+def refused(folder: Path, **given: Any) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        read(folder, **given)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [("False", False), ("0", False), (0, False), (1, True), ("true", True)]
+)
+def test_switches(tmp_path: Path, value: Any, said: bool) -> None:
+    about = {"run_hpo": value, "optimal_hpo_settings": FOUND}
+    values = read(tmp_path, full_hd=value, resnet18=about)
+    assert values["full_hd"] is said
+    assert ("search_space" in values) is said
+
+
+@pytest.mark.parametrize("value", ["no", 2, None, [], "yes", 0.5])
+def test_other_values_of_switches_are_refused(tmp_path: Path, value: Any) -> None:
+    about = {"run_hpo": value, "use_settings_file": value, "optimal_hpo_settings": FOUND}
+    expected = f"expected 0, 1, false or true, not {value!r}"
+    assert refused(tmp_path, full_hd=value, resnet18=about) == [
+        f"full_hd: {expected}",
+        f"resnet18.run_hpo: {expected}",
+        f"resnet18.use_settings_file: {expected}",
+    ]
+
+
+def test_wrong_values_are_told_together(tmp_path: Path) -> None:
+    about = {"run_hpo": 0, "typo": 3, "optimal_hpo_settings": {**FOUND, "lrr": 1, "gamma": "x"}}
+    found = refused(
+        tmp_path,
+        resnet18=about,
+        hpo_parameters=5,
+        max_num_trials=1.5,
+        default_class_map="x",
+        hpo_timeout="long",
+        max_train_epochs=0,
+        num_initial_data_points="all",
+    )
+    assert sorted(found) == [
+        "default_class_map: expected a list of names, not 'x'",
+        "hpo_parameters: expected an object of [low, high], not 5",
+        "hpo_timeout: expected a number of seconds, not 'long'",
+        "max_num_trials: expected a whole number of at least 0, not 1.5",
+        "max_train_epochs: expected a whole number of at least 1, not 0",
+        "num_initial_data_points: expected a whole number, or \"infer\", not 'all'",
+        "resnet18.optimal_hpo_settings.gamma: 'x' is no number",
+        "resnet18.optimal_hpo_settings.lrr: it is unknown; did you mean 'lr'?",
+        "resnet18.typo: it is unknown; known: run_hpo, use_settings_file, optimal_hpo_settings, "
+        "pretrained_model_path",
+    ]
+
+
+def test_what_a_search_wrote_may_be_pasted(tmp_path: Path) -> None:
+    pasted = {**FOUND, "best_value": 0.6, "Trial-ID": 3, "Iteration": 9, "Objective": 0.1}
+    accepted(read(tmp_path, resnet18={"run_hpo": 0, "optimal_hpo_settings": pasted}))
+
+
+def test_misspelt_keys_get_a_hint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = content(max_train_epoch=3, hpo_parameter={"lr": [0.1, 1]})
+    del given["max_train_epochs"], given["hpo_parameters"]
+    path = tmp_path / "settings_file.json"
+    path.write_text(json.dumps(given))
+    read_file(path)
+    told = capsys.readouterr().err
+    assert "max_train_epoch is unknown and has no effect; did you mean 'max_train_epochs'?" in told
+    assert "hpo_parameter is unknown and has no effect; did you mean 'hpo_parameters'?" in told
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("varients", ["resnet18"], "varients: it is unknown; did you mean 'variants'?"),
+        ("nets", ["resnet18"], 'variants: a list of names, such as ["resnet18"], is missing'),
+        ("variants", "resnet18", "variants: expected a list of names, such as [\"resnet18\"], not "
+         "'resnet18'"),
+    ],
+)  # fmt: skip
+def test_a_file_without_a_list_of_variants_is_told_so(
+    tmp_path: Path, key: str, value: Any, said: str
+) -> None:
+    given = content()
+    del given["variants"]
+    path = tmp_path / "settings_file.json"
+    path.write_text(json.dumps({**given, key: value}))
+    with pytest.raises(SettingsError) as caught:
+        read_file(path)
+    assert caught.value.problems == [said]
+
+
+def test_variants_of_other_files_may_be_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text('{"variants": ["resnet18", "fcos:resnet34"], "epochs": 3}')
+    assert read_file(path) == {"variants": "resnet18, fcos:resnet34", "epochs": 3}
+
+
 def test_other_files_with_variants_are_read_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     path.write_text('{"variants": "resnet18", "epochs": 3}')

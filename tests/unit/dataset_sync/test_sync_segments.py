@@ -60,17 +60,19 @@ def test_every_bad_line_is_told_and_nothing_is_transferred(folders: Path) -> Non
         "run/a.mp4,0,1,\n"
         "run/a.mp4,0\n"
         "run/none.mp4,0,1,walk\n"
+        'run/a.mp4,0,1,"walk\nfast"\n'
     )
     with pytest.raises(InputError) as raised:
         sync(folders, text)
     told = str(raised.value)
     for part in (
-        "6 problems",
+        "7 problems",
         "line 2: end 1 is not after start 1",
         "line 3: start -0.5 is negative",
         "line 4: start '0:05' and end 'nan' is no number of seconds",
         "line 5: label is empty",
         "line 6: end, label is empty",
+        r"line 9: label 'walk\nfast' has a line break",
         "1 clips are not in the data set: run/none.mp4; it has run/a.mp4, run/b.mp4, walk/a.mp4",
     ):
         assert part in told

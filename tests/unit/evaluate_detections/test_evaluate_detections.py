@@ -370,11 +370,25 @@ def test_other_models_are_refused(tmp_path, fields, message):
         evaluated(case)
 
 
-def test_other_data_is_accepted_on_demand_and_told(tmp_path):
-    case = write_case(tmp_path)
-    case.change(dataset="1" * 64)
-    _, metrics, _ = evaluated(case, other_data=True)
-    assert any("trained on another data set" in line for line in metrics.notes)
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"dataset": "1" * 64}, "trained on another data set"),
+        ({"split": "2" * 64}, "trained with another split"),
+    ],
+)
+def test_other_data_is_accepted_on_demand_and_told(tmp_path, done, fields, told):
+    _, own, job = done
+    assert all(one.training for one in own.classes)
+    assert ">in training<" in job.outputs["report"].read_text()
+    case = write_case(tmp_path / "other")
+    case.change(**fields)
+    _, metrics, job = evaluated(case, other_data=True)
+    assert any(told in line for line in metrics.notes)
+    assert not any("training part" in line for line in metrics.notes if told not in line)
+    # what this split trains with says nothing about the model
+    assert {one.training for one in metrics.classes} == {None}
+    assert "in training<" not in job.outputs["report"].read_text()
 
 
 def test_boxes_that_are_no_numbers_are_refused(tmp_path):

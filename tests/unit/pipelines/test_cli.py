@@ -8,6 +8,7 @@ import pytest
 from trainyard_process import REPOSITORY, run
 
 from components import __version__
+from pipelines.demo import DEMOS
 
 
 @pytest.mark.parametrize("command", ["", "list", "run", "job", "compile", "demo", "completion"])
@@ -15,6 +16,11 @@ def test_help_everywhere(tmp_path: Path, command: str) -> None:
     done = run(tmp_path, *command.split(), "--help")
     assert done.returncode == 0
     assert "Usage: " in done.stdout
+
+
+def test_the_help_of_demo_names_every_one(tmp_path: Path) -> None:
+    said = run(tmp_path, "demo", "--help").stdout
+    assert [name for name in DEMOS if name not in said] == []
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from pipelines import catalog, plan
 from pipelines.compile import compile_pipeline
-from pipelines.placement import GPU_PARAMETERS, ClusterChoice
+from pipelines.placement import GPU_PARAMETERS, ClusterChoice, GpuChoice
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 NAMES = catalog.names()
@@ -45,7 +45,8 @@ def test_form_settings_and_components_show_the_same_parameters(name: str) -> Non
         if field not in {*step.constants, *step.texts, *step.items}
     }
     assert not set(GPU_PARAMETERS) & set(settings)
-    settings |= ClusterChoice.model_fields
+    searches = any(step.stage.name == "hpo_sweep" for step in described.steps)
+    settings |= (ClusterChoice if searches else GpuChoice).model_fields
     assert set(described.parameters) == set(settings)
     signature = inspect.signature(catalog.load(name).pipeline_func)
     defaults = importlib.import_module(f"pipelines.projects.{name}").DEFAULTS

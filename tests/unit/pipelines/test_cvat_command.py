@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from zipfile import ZipFile
@@ -256,7 +257,9 @@ class TestUploadXml:
     ) -> None:
         folder = tmp_path / "xml"
         first = self.images(folder / "images", "b.png", "a.png", "empty.png")
-        first[0].shapes = [rectangle("weed", 1, 2, 9, 10, attributes={"score": "0.5"})] * 50
+        first[0].shapes = [
+            rectangle("weed", 1, 2, 9 + n, 10, attributes={"score": "0.5"}) for n in range(50)
+        ]
         first[1].shapes = [Shape("crop", Kind.POLYGON, (1, 1, 9, 1, 9, 9)), Shape("crop", Kind.TAG)]
         for image in first:
             image.task = "meadow"
@@ -313,6 +316,20 @@ class TestUploadXml:
         assert told.endswith(f"{UNCHANGED}\n")
         output(*into, "--replace", "--yes")
         assert boxes(server, task) == [(1, "weed", [5, 5, 9, 10], "manual")]
+
+    def test_what_is_not_sent_is_not_said_to_be_left_out(
+        self, server: CvatServer, tmp_path: Path
+    ) -> None:
+        images = self.images(tmp_path, "a.png")
+        images[0].shapes = [rectangle("weed", 1, 2, 900, 10), rectangle("weed", 5, 5, 5, 9)]
+        cvat_xml.write(tmp_path / "a.xml", images, ["weed"])
+        told = refusal("upload-xml", str(tmp_path))
+        assert "2 problems in the upload; nothing was sent" in told
+        assert re.search(
+            r"reaches from \(1, 2\) to \(900, 10\) in an image of .* pixels$", told, re.M
+        )
+        assert re.search(r"has no area \(0 x 4 pixels\)$", told, re.M)
+        assert server.tasks == {}
 
     def test_one_damaged_file_stops_all(self, server: CvatServer, tmp_path: Path) -> None:
         images = self.images(tmp_path, "a.png")

@@ -86,7 +86,10 @@ def test_make_images_tells_every_problem_at_once(engine: Path) -> None:
     assert "'BAD Registry/!!' is no prefix of images; accepted are forms such as" in done.stderr
     done = make_images(engine, *words)
     assert done.returncode != 0
-    assert "unknown image 'tourch'; the images are data, torch, tensorflow, tao" in done.stderr
+    assert (
+        "unknown image 'tourch'; the images are data, torch, tensorflow, tao, tao-deploy"
+        in done.stderr
+    )
     assert "DOCKER=nerdctl-absent: there is no such program" in done.stderr
     assert "PUSH=1 needs the registry's prefix: REGISTRY=" in done.stderr
     assert calls(engine) == []

@@ -79,7 +79,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["job", "train"], "unknown stage 'train'; did you mean 'train_video'?"),
+        (["job", "train_vido"], "unknown stage 'train_vido'; did you mean 'train_video'?"),
         ([*TRAIN, "--follow"], "--follow needs --apply"),
         ([*TRAIN, "--dry-run", "--apply"], "exclude each other"),
         (["job", "split_clips", "--input", "clips=/c", "--output", "split=/s"], "--pvc is missing"),
@@ -173,7 +173,7 @@ def test_a_planted_secret_appears_in_no_document(tmp_path: Path) -> None:
         tmp_path, *PIPELINE, "--pvc", "clips:/data", "triton_url=http://me:planted-value@host:8000"
     )
     assert refused.returncode == 2
-    assert "a URL with a password in it" in refused.stderr
+    assert "triton_url: it holds credentials" in refused.stderr
     assert "planted-value" not in refused.stdout + refused.stderr
 
 

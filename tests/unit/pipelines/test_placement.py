@@ -45,9 +45,11 @@ def test_every_stage_has_a_placement() -> None:
 
 
 def test_training_on_prp_takes_four_gpus_and_only_what_trains_holds_one() -> None:
-    assert {PRP_PLACEMENTS[stage].gpus for stage in ("train_video", "train_keras")} == {4}
+    four = ("train_video", "train_keras", "train_detector")
+    assert {PRP_PLACEMENTS[stage].gpus for stage in four} == {4}
     holding = {stage for stage, placement in PRP_PLACEMENTS.items() if placement.gpus}
-    assert holding == {"hpo_sweep", "train_video", "train_keras"}
+    tao = {stage for stage in PRP_PLACEMENTS if stage.startswith("tao_")}  # its programs want one
+    assert holding == {"hpo_sweep", *four, "train_renderer", *tao}
     assert all(p.deadline and p.ephemeral_storage for p in PRP_PLACEMENTS.values())
 
 
@@ -142,7 +144,7 @@ def test_a_file_with_mistakes_tells_them_all(tmp_path: Path) -> None:
         "split_clips.volumes.0.path: field required",
     ):
         assert expected in str(caught.value)
-    file.write_text("train: {gpus: 2}\nsplit_clips: 3\n")
+    file.write_text("train_vido: {gpus: 2}\nsplit_clips: 3\n")
     with pytest.raises(
         SettingsError, match=r"unknown stage; did you mean 'train_video'(.|\n)*got 3"
     ):

@@ -171,12 +171,32 @@ def test_values_that_would_break_a_text_are_refused(value: str, described: plan.
     assert described.resolve({"source": f"/{value}"})["source"] == f"/{value}"
 
 
+def test_items_of_the_wrong_type_are_told_as_such_alone() -> None:
+    found = plan.read(catalog.load("weed_detection")).problems(
+        {"annotations": "/boxes", "anchor_sizes": [16, "a"]}
+    )
+    assert found == [
+        "anchor_sizes.1: Input should be a valid number, unable to parse string as a number "
+        "(got 'a')"
+    ]
+
+
+def test_networks_and_other_settings_of_a_detection_are_told_together() -> None:
+    given: dict[str, object] = {"variants": "resnet19", "channels": 33, "min_size": -1}
+    given |= {"part": "tset", "iou": 2, "score_thresholds": "raccoon=3", "overlap_iou": 5}
+    given |= {"anchor_sizes": [16, 32]}
+    found = plan.read(catalog.load("weed_detection")).problems({"annotations": "/boxes", **given})
+    assert {text.split(":")[0] for text in found} == set(given)
+    assert len(found) == len(given)
+
+
 @pytest.mark.parametrize("name", catalog.names())
 def test_settings_in_texts_are_no_lists_of_texts(name: str) -> None:
     """Kubeflow puts their values into JSON as they are: quotation marks would end it."""
     found = plan.read(catalog.load(name))
-    trainers = {step.constants["trainer"] for step in found.steps if step.texts}
-    assert trainers
+    searches = [step for step in found.steps if step.stage.name == "hpo_sweep"]
+    trainers = {step.constants["trainer"] for step in searches if step.texts}
+    assert bool(trainers) == bool(searches)
     for trainer in trainers:
         schema = plan.load_stage(trainer).settings.model_json_schema()["properties"]
         for setting, field in schema.items():

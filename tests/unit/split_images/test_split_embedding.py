@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from image_sets import frame, written
+from PIL import Image
 
 from components.core.artifacts.split import Split
 from components.core.errors import InputError, ProblemsError
+from components.core.formats.shapes import AnnotatedImage
 from components.core.settings import build
-from components.split_images import clustering, features
+from components.split_images import clustering, embedding, features
 from components.split_images.stage import STAGE, SplitSettings
 
 if TYPE_CHECKING:
@@ -83,7 +85,18 @@ def test_every_look_is_in_every_part_and_recordings_stay_whole(
     report = (looks.parent / "out.html").read_text(encoding="utf-8")
     assert "untrained resnet18" in report
     assert "data:image/jpeg;base64," in report
-    assert "0 not in val and 0 not in test" in report
+    told = "class and cluster that train, 0 are not in val and 0 are not in test; of the clusters"
+    assert told in report
+
+
+def test_clusters_of_whole_images_are_counted_for_themselves() -> None:
+    trains, validates = AnnotatedImage("a.png"), AnnotatedImage("b.png")
+    boxes = [embedding.Thing(image, 1, "a") for image in (trains, validates)]
+    images = [embedding.Thing(trains, cluster=0), embedding.Thing(validates, cluster=1)]
+    found = embedding.Embedding(boxes, images, "a network")
+    parts = {"a.png": "train", "b.png": "val"}
+    assert embedding.uncovered(found, parts) == {"val": 0, "test": 1}
+    assert embedding.uncovered(found, parts, whole=True) == {"val": 1, "test": 1}
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -239,3 +252,11 @@ def given_of(picture: np.ndarray) -> "torch.Tensor":
     given = torch.from_numpy(picture).permute(0, 3, 1, 2) / 255
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     return (given - mean.view(1, 3, 1, 1)) / deviation.view(1, 3, 1, 1)
+
+
+def test_pictures_of_sixteen_bits_are_not_white(tmp_path):
+    Image.fromarray(np.full((40, 60), 64 * 256, np.uint16)).save(tmp_path / "a.png")
+    subject = features.Subject(tmp_path / "a.png", "", ((5.0, 5.0, 20.0, 20.0),))
+    crops = features.crops_of(subject, 16)
+    assert crops.shape == (2, 16, 16, 3)
+    assert abs(float(crops.mean()) - 64) < 2

@@ -105,6 +105,20 @@ def test_a_single_video_is_refused_and_then_divided_into_windows(
     )
 
 
+def test_too_few_images_are_told_what_helps_them(tmp_path: Path) -> None:
+    images = [frame(tmp_path / "files", f"{label}.png", label) for label in "abc"]
+    dataset = written(tmp_path / "dataset", images, "abc")
+    with pytest.raises(InputError) as caught:
+        run(dataset, allow_missing=True)
+    text = str(caught.value)
+    assert "no image is left for val and test; the images to divide are 3; as allow_missing" in text
+    assert text.endswith(
+        "train first, and these are in all of them: add images or ask for fewer parts"
+    )
+    with pytest.raises(InputError, match="are 3: add images or ask for fewer parts"):
+        run(dataset)
+
+
 def test_frames_near_another_part_are_left_out(tmp_path: Path) -> None:
     dataset = written(tmp_path / "dataset", film(tmp_path / "files", "only", 100), "a")
     split = run(dataset, frame_window=10, frame_gap=3, val_size=0.2, test_size=0.2)

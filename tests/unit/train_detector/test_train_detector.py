@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from components.train_detector.checks import check_inputs
 from components.train_detector.component import train_detector
 from components.train_detector.networks import architecture_of, make_network
 from components.train_detector.stage import STAGE, TrainDetectorSettings
+from components.train_detector.training import describe, prepare
 from pipelines.demo_shapes import CLASSES
 
 TINY: dict[str, Any] = {
@@ -223,23 +225,39 @@ def refused(inputs: dict[str, Path], split: Split | None = None, **changes: Any)
 
 
 def test_problems_are_told_together(inputs: dict[str, Path]) -> None:
-    text = refused(
-        inputs,
-        variants="resnet1, fcos:resnet18",
-        anchor_sizes=[8, 16],
-        aspect_ratios=[1],
-        batch_size=1,
-        batch_norm="train",
-        precision="fp16",
-        channels=40,
-    )
-    assert "variants: resnet1: backbone: got 'resnet1'" in text
-    assert "anchor_sizes: got 2, give one for each of 5 levels" in text
-    assert "fcos has no anchor boxes" in text
+    text = refused(inputs, batch_size=1, batch_norm="train", precision="fp16")
     assert "batch_norm: train needs more than one image" in text
     assert "precision: 'fp16' needs a GPU" in text
-    assert "channels: got 40" in text
-    assert "batch_size: 99 is more than the 8 training images" in refused(inputs, batch_size=99)
+
+
+def test_a_batch_of_more_than_there_is_holds_all(inputs: dict[str, Path], tmp_path: Path) -> None:
+    told = Told()
+    metadata = run(inputs, tmp_path, told, batch_size=99, epochs=1)
+    line = "batch_size: 99 is more than the 8 training images; all of them are one batch"
+    assert line in told.lines
+    assert metadata["model"]["epoch"] == 1
+
+
+def test_what_is_trained_is_told(inputs: dict[str, Path]) -> None:
+    def told(**changes: Any) -> str:
+        settings = build(TrainDetectorSettings, {**TINY, **changes})
+        prepared = prepare(settings, inputs["dataset"], inputs["split"], Told())
+        (variant,) = settings.parsed()
+        network, _ = make_network(settings, prepared.parts.architectures[variant.name])
+        return describe(prepared, variant, network)
+
+    index, split = DetectionDataset.load(inputs["dataset"]), Split.load(inputs["split"])
+    images = [i for i in index.images(inputs["dataset"]) if split.parts.get(i.name) == "train"]
+    boxes = sum(len(image.shapes) for image in images)
+    assert f"group normalisation, short side 64 pixels; 8 images with {boxes} boxes" in told(
+        min_size=64
+    )
+    assert f", size as stored; 8 images with {boxes} boxes" in told(min_size=0)
+    tiles = told(min_size=64, tile_size=48, tile_overlap=16)
+    # a box that two tiles show is one box, and min_size has no effect
+    assert re.search(
+        rf", tiles of 48 pixels, as stored; 8 images in \d+ tiles with {boxes} b", tiles
+    )
 
 
 def test_splits_that_cannot_be_used(inputs: dict[str, Path]) -> None:

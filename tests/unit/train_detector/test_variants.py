@@ -65,7 +65,12 @@ def test_settings_of_single_variants() -> None:
         ({"tile_overlap": 8}, "tile_overlap: 8 is not less than tile_size 0; give tile_size"),
         ({"tile_size": 64, "tile_overlap": 64}, "tile_overlap: 64 is not less than tile_size 64"),
         ({"anchor_sizes": [16, 8]}, "use [8.0, 16.0]"),
-        ({"aspect_ratios": [0]}, "aspect_ratios: [0.0] must be above 0"),
+        ({"aspect_ratios": [0]}, "aspect_ratios: got [0.0], accepted are numbers above 0"),
+        ({"variants": "resnet19"}, "variants: resnet19: backbone: got 'resnet19', which cannot"),
+        ({"channels": 33}, "channels: got 33, accepted are multiples of 32"),
+        ({"anchor_sizes": [16, 32]}, "anchor_sizes: got 2, give one for each of 5 levels"),
+        ({"variants": "fcos:resnet18", "aspect_ratios": [1]}, "fcos has no anchor boxes"),
+        ({"variants": "fcos:resnet18", "v2": True}, "v2: fcos has no second form"),
         ({"batch_norm": "frozen"}, "batch_norm: frozen keeps the statistics"),
         ({"trainable_layers": 3}, "trainable_layers: 3 would freeze random weights"),
         ({"schedule": "multistep"}, "milestones: schedule multistep needs them"),
@@ -81,6 +86,12 @@ def test_all_problems_at_once() -> None:
         assert f"{name}: " in text
 
 
+def test_networks_are_looked_at_beside_numbers_out_of_range() -> None:
+    text = problems(variants="resnet19", channels=33, min_size=-1, epochs=0, anchor_sizes=[1, 2])
+    for name in ("variants", "channels", "min_size", "epochs", "anchor_sizes"):
+        assert f"  - {name}: " in text
+
+
 def test_files_of_weights_are_looked_for() -> None:
     settings = build(
         TrainDetectorSettings,
@@ -90,6 +101,14 @@ def test_files_of_weights_are_looked_for() -> None:
     assert "pretrained: /no/weights.pt does not exist; give imagenet, coco" in told
     assert "variant_settings: resnet18: pretrained: /no/others.pt does not exist" in told
     assert not check(build(TrainDetectorSettings, {"pretrained": "imagenet"}))
+
+
+def test_devices_that_are_not_here_are_told_before_anything_runs() -> None:
+    (problem,) = check(build(TrainDetectorSettings, {"device": "cuda:77"}))
+    assert "device: 'cuda:77' is not here" in str(problem)
+    (problem,) = check(build(TrainDetectorSettings, {"device": "cpu", "precision": "fp16"}))
+    assert "precision: 'fp16' needs a GPU" in str(problem)
+    assert not check(build(TrainDetectorSettings, {"device": "cpu"}))
 
 
 def test_published_weights_are_no_place_that_a_pod_would_have_to_have() -> None:

@@ -209,6 +209,14 @@ def test_wrong_settings_are_named_together():
         build(PublishSettings, {"triton_url": "http://triton:8000"})
 
 
+def test_a_password_in_the_servers_address_is_refused_and_not_repeated():
+    for given in ("http://me:hidden-word@triton:8000", "ftp://me:hidden-word@triton"):
+        with pytest.raises(SettingsError, match="triton_url: it holds credentials") as caught:
+            build(PublishSettings, {"triton_url": given, "repository": "/models"})
+        assert "hidden-word" not in str(caught.value)
+    build(PublishSettings, {"triton_url": "http://triton:8000/a@b", "repository": "/models"})
+
+
 def test_a_repository_that_cannot_be_is_said_before_work(case, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ProblemsError, match="file is a file"):

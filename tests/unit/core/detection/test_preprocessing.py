@@ -59,6 +59,20 @@ def test_other_kinds_of_pixels_become_rgb(mode, tmp_path):
     assert found.max() > found.min()
 
 
+def test_sixteen_bits_are_scaled(tmp_path):
+    values = np.arange(600, dtype=np.uint16).reshape(20, 30) * 100
+    Image.fromarray(values).save(tmp_path / "a.png")
+    assert np.abs(read_rgb(tmp_path / "a.png")[..., 0].astype(int) - values // 256).max() <= 1
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_pixels_without_a_known_range_are_refused_without_another_word(kind, tmp_path, capfd):
+    Image.fromarray(np.ones((6, 8), kind)).save(tmp_path / "a.tif")
+    with pytest.raises(InputError, match=r"a\.tif is no readable image: .*convert it to 8 or 16"):
+        read_rgb(tmp_path / "a.tif")
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
 def test_what_is_no_image_is_told(content, tmp_path):
     (tmp_path / "a.png").write_bytes(content)

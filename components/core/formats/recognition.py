@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from components.core.errors import InputError
-from components.core.formats import kitti_labels
+from components.core.formats import cwfid, kitti_labels
 from components.core.formats.yolo_config import read_config
 
 LOOKED_AT = 20
@@ -22,21 +22,30 @@ SIGNS = {
     "kitti": "KITTI (label_2/*.txt or labels/*.txt with 15 or 16 columns)",
     "vott": "VoTT (*.json with assets or frames, *.vott)",
     "cvat": "CVAT (*.xml whose root is <annotations>)",
+    "cwfid": "CWFID (*.yaml with filename and annotation)",
 }
 """Format → how it is recognised, for people."""
+
+SHOWN = 5
+"""Damaged files that a message names."""
 
 YOLO_COLUMNS = 5
 KITTI_COLUMNS = (kitti_labels.COLUMNS, kitti_labels.COLUMNS + 1)
 
 
-def recognised(source: Path) -> str:
+def recognised(source: Path, given: str = "annotations", choice: str = "format") -> str:
     """The format of an annotation file, or of the files in a folder.
+
+    Args:
+        source: the file or folder.
+        given: what messages call it.
+        choice: what messages call the setting that names the format.
 
     Raises:
         InputError: nothing is there, no known format, or several.
     """
     if not source.exists():
-        raise InputError(f"annotations: {source} does not exist")
+        raise InputError(f"{given}: {source} does not exist")
     found = {name: next(look(source), None) for name, look in _LOOKS.items()}
     signs = {name: path for name, path in found.items() if path is not None}
     if len(signs) == 1:
@@ -44,15 +53,55 @@ def recognised(source: Path) -> str:
     if signs:
         examples = "; ".join(f"{name}, such as {path}" for name, path in signs.items())
         raise InputError(
-            f"annotations: {source} holds annotations of several formats: {examples}. Set format "
+            f"{given}: {source} holds annotations of several formats: {examples}. Set {choice} "
             "to the one that is to be read"
         )
+    unparsed = [f"{path} is {why}" for path, why in damaged(source)]
+    if unparsed and source.is_file():
+        raise InputError(f"{given}: {unparsed[0]}: mend or replace it")
+    if len(unparsed) > SHOWN:
+        unparsed[SHOWN:] = [f"and {len(unparsed) - SHOWN} more"]
+    broken = f". Of these cannot be parsed: {'; '.join(unparsed)}" if unparsed else ""
     there = ", ".join(f"{count} *{kind}" for kind, count in _kinds(source).most_common(5))
     raise InputError(
-        f"annotations: {source} holds no annotations of a known format. Looked for: "
-        f"{'; '.join(SIGNS.values())}. There are: {there or 'no files'}. Name the folder that "
-        "holds them, or set format"
+        f"{given}: {source} holds no annotations of a known format. Looked for: "
+        f"{'; '.join(SIGNS.values())}. There are: {there or 'no files'}{broken}. Name the "
+        f"folder that holds them, or set {choice}"
     )
+
+
+def damaged(source: Path, extensions: Sequence[str] = (".json", ".xml")) -> list[tuple[Path, str]]:
+    """Files, of those that are looked into, that cannot be parsed, and why; not in hidden folders.
+
+    Args:
+        source: the file or folder.
+        extensions: of the files; XML is told where it ends before its first element.
+    """
+    paths = [path for extension in extensions for path in _files(source, extension)]
+    shown = [
+        path
+        for path in paths
+        if path == source or not any(p.startswith(".") for p in path.relative_to(source).parts)
+    ]
+    return [(path, why) for path in shown if (why := _damage(path))]
+
+
+def _damage(path: Path) -> str:
+    try:
+        if path.suffix.lower() == ".json":
+            json.loads(path.read_bytes())
+        else:
+            with open(path, "rb") as file:
+                next(ElementTree.iterparse(file, events=("start",)), None)
+    except json.JSONDecodeError as error:
+        return f"no JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+    except ElementTree.ParseError as error:
+        return f"no XML: {error}"
+    except UnicodeDecodeError:
+        return "no JSON: not UTF-8 text"
+    except (OSError, RecursionError) as error:
+        return f"unreadable: {error}"
+    return ""
 
 
 def _coco(source: Path) -> Iterator[Path]:
@@ -78,8 +127,8 @@ def _cvat(source: Path) -> Iterator[Path]:
 
 
 def _yolo(source: Path) -> Iterator[Path]:
-    if source.suffix.lower() in (".yaml", ".yml"):
-        yield source
+    if source.suffix.lower() in cwfid.ENDINGS:
+        yield from [] if any(_cwfid(source)) else [source]
         return
     if source.is_file():
         return
@@ -87,12 +136,21 @@ def _yolo(source: Path) -> Iterator[Path]:
         config = read_config(source)
     except InputError:
         return
-    if config.file.suffix.lower() in (".yaml", ".yml"):
+    if config.file.suffix.lower() in cwfid.ENDINGS:
         yield config.file
         return
     for path in _files(source, ".txt"):
         if path not in config.others and _numbers(path) >= YOLO_COLUMNS:
             yield path
+
+
+def _cwfid(source: Path) -> Iterator[Path]:
+    for path in cwfid.yaml_files(source)[:LOOKED_AT]:
+        try:
+            if path.suffix.lower() in cwfid.ENDINGS and "annotation" in cwfid.content_of(path):
+                yield path
+        except InputError:
+            continue
 
 
 def _kitti(source: Path) -> Iterator[Path]:
@@ -111,6 +169,7 @@ _LOOKS: dict[str, Callable[[Path], Iterator[Path]]] = {
     "kitti": _kitti,
     "vott": _vott,
     "cvat": _cvat,
+    "cwfid": _cwfid,
 }
 """Format → what yields files that are in it."""
 

@@ -1,0 +1,1 @@
+"""KITTI data sets for NVIDIA TAO: checked, laid out, resized, divided and counted."""

@@ -1,0 +1,1 @@
+"""NVIDIA TAO: projects as people keep them, their specifications, and the programs of the image."""

@@ -1,0 +1,1 @@
+"""Evaluates networks that render photographs."""

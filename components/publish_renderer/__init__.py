@@ -1,0 +1,1 @@
+"""Publishes trained renderers where the viewer finds them."""

@@ -1,0 +1,1 @@
+"""Brings frames that the Inovis viewer exported into one data set for training renderers."""

@@ -1,0 +1,1 @@
+"""Converts the data set of a TAO experiment into records."""

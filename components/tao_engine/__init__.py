@@ -1,0 +1,1 @@
+"""Builds a TensorRT engine of a detector of NVIDIA TAO."""

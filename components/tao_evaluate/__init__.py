@@ -1,0 +1,1 @@
+"""Evaluates a detector of NVIDIA TAO."""

@@ -1,0 +1,1 @@
+"""Exports a detector of NVIDIA TAO."""

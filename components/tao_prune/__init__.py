@@ -1,0 +1,1 @@
+"""Prunes a detector of NVIDIA TAO and retrains it."""

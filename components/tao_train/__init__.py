@@ -1,0 +1,1 @@
+"""Trains a detector of NVIDIA TAO."""

@@ -1,0 +1,1 @@
+"""Trains networks that render photographs from coloured points and nearby photographs."""
