@@ -2,7 +2,7 @@
 
 Writes `<name>.pt` and, when that is there, `<name>.txt`, which names it. Before, the trace is read
 again and compared with the weights. A name that another network has is never overwritten: the
-next free number is appended. The same network is never published twice.
+next free number is appended. The same network is never published twice under the same name.
 """
 
 from __future__ import annotations

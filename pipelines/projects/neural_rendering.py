@@ -40,12 +40,25 @@ def _draw(step: Steps) -> None:
 
 
 def _problems(train: Stage[Any], values: Mapping[str, Any]) -> list[str]:
-    """Parts that are needed later and certainly empty, and a model without a name."""
+    """Parts that are needed later and certainly empty, a model without a name, and a network that
+    cannot be trained or published.
+    """
     found = build(CHECK.settings, own(CHECK, values)).problems()
     if not values["val_size"]:
         found.append("val_size: 0 leaves nothing to choose the best epoch with; give some frames")
     if values["part"] == "test" and not (values["test_size"] or values["test_indices"]):
         found.append("test_size: 0 leaves nothing to evaluate on; give some frames, or part: val")
+    if depth := values["feature_extraction_depth"]:
+        found.append(
+            f"feature_extraction_depth: {depth} is not supported by the viewer, for which the "
+            "network is published; give 0"
+        )
+    stored, seen = values["aux_views"], values["in_gt_frame_amount"]
+    if 0 < stored < seen:
+        found.append(
+            f"aux_views: {stored} are stored of each frame, the network sees in_gt_frame_amount: "
+            f"{seen}; give at least {seen}, or 0 for all, or a smaller in_gt_frame_amount"
+        )
     return found
 
 

@@ -21,6 +21,9 @@ LABELS = (
 )
 
 MOVEC_CHANNELS = (2, 3)
+LONGEST_NAME = 150
+"""Bytes of a name: a run's 100, its date and its epoch; file names end at 255."""
+
 MOST_AUX = 6
 """Photographs that the viewer has at most."""
 
@@ -70,11 +73,19 @@ class ViewerNetwork:
 
 def name_problems(name: str) -> list[str]:
     """Why a network cannot have this name; empty where it can."""
-    if name and not any(c.isspace() or c in "/\\" for c in name) and not name.startswith("."):
+    if len(name.encode()) > LONGEST_NAME:
+        return [
+            f"name: {name[:20]!r}… cannot name a network of the viewer: it has {len(name)} "
+            f"characters, {len(name.encode())} bytes; expected at most {LONGEST_NAME} bytes"
+        ]
+    if name[:1].isalnum() and not any(c.isspace() or c in "/\\" for c in name):
         return []
+    better = "_".join(name.replace("/", " ").replace("\\", " ").split())
+    while better and not better[0].isalnum():
+        better = better[1:]
     return [
-        f"name: {name!r} cannot name a network of the viewer; expected a file name without spaces, "
-        f"such as {('_'.join(name.replace('/', ' ').split()).lstrip('.') or 'office_epoch419')!r}"
+        f"name: {name!r} cannot name a network of the viewer; expected a file name without spaces "
+        f"that begins with a letter or digit, such as {better or 'office_epoch419'!r}"
     ]
 
 

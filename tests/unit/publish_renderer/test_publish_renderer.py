@@ -84,6 +84,12 @@ def test_what_is_refused(inputs: dict[str, Path], tmp_path: Path) -> None:
     (said,) = problems(PublishRendererSettings, {"network_name": "my hall"})
     assert "network_name: 'my hall'" in said
     assert "my_hall" in said
+    (said,) = problems(PublishRendererSettings, {"network_name": "h" * 300})
+    assert "network_name: 'hhhhhhhhhhhhhhhhhhhh'… cannot" in said
+    assert "at most 150 bytes" in said
+    (said,) = problems(PublishRendererSettings, {"network_name": "-hall"})
+    assert "begins with a letter or digit, such as 'hall'" in said
+    assert not problems(PublishRendererSettings, {"network_name": "h" * 150})
     other = tmp_path / "other"
     shutil.copytree(inputs["model"], other)
     shutil.rmtree(other / "last")
