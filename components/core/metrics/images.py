@@ -16,6 +16,9 @@ WINDOW = 11
 SPREAD = 1.5
 """Side in pixels and standard deviation of SSIM's window (Wang et al., IEEE TIP 13(4), 2004)."""
 
+RIM = WINDOW // 2
+"""Pixels at each border that are in the middle of none of SSIM's windows."""
+
 C1, C2 = 0.01**2, 0.03**2
 """SSIM's constants for images in [0, 1]."""
 
@@ -48,8 +51,22 @@ def masked_mean(values: Tensor, valid: Tensor | None = None) -> Tensor:
     return (values.flatten(1) * weights).sum(1) / weights.sum(1).clamp_min(1e-12)
 
 
+def any_counts(valid: Tensor, rim: int = 0) -> Tensor:
+    """Whether something counts of each image, without pixels at the rim.
+
+    Args:
+        valid: B x 1 x H x W, weights of the pixels from 0.
+        rim: pixels at each border that do not count; `RIM` where SSIM is measured.
+
+    Returns:
+        B, bool.
+    """
+    height, width = valid.shape[-2:]
+    return (valid[..., rim : height - rim, rim : width - rim] > 0).flatten(1).any(1)
+
+
 def psnr(image: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Peak signal-to-noise ratio in dB, up to 100.
+    """Peak signal-to-noise ratio in dB, up to 100; NaN where nothing of an image counts.
 
     Args:
         image: B x C x H x W, in [0, 1].
@@ -60,11 +77,13 @@ def psnr(image: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
         B, float64.
     """
     error = masked_mean((image.double() - target.double()) ** 2, valid)
-    return (-10 * torch.log10(error)).clamp_max(BEST_PSNR)
+    return _where_counts((-10 * torch.log10(error)).clamp_max(BEST_PSNR), valid)
 
 
 def ssim(image: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
     """Structural similarity, up to 1, over the places whose whole window lies in the image.
+
+    NaN where none of them counts.
 
     Args:
         image: B x C x H x W, in [0, 1], at least 11 pixels a side.
@@ -82,9 +101,8 @@ def ssim(image: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
             f"SSIM compares images of at least {WINDOW} pixels a side, but got "
             f"{image.shape[-1]}x{image.shape[-2]}"
         )
-    rim = WINDOW // 2
-    inner = None if valid is None else valid[:, :, rim:-rim, rim:-rim]
-    return masked_mean(ssim_map(image, target), inner)
+    inner = None if valid is None else valid[:, :, RIM:-RIM, RIM:-RIM]
+    return _where_counts(masked_mean(ssim_map(image, target), inner), inner)
 
 
 def ssim_map(image: Tensor, target: Tensor, padding: int = 0) -> Tensor:
@@ -108,6 +126,13 @@ def ssim_map(image: Tensor, target: Tensor, padding: int = 0) -> Tensor:
     variances = first_square - first**2 + second_square - second**2
     similarity: Tensor = luminance * (2 * (product - first * second) + C2) / (variances + C2)
     return similarity
+
+
+def _where_counts(figures: Tensor, valid: Tensor | None) -> Tensor:
+    """Figures (B,) of images, NaN of those of which nothing counts."""
+    if valid is None:
+        return figures
+    return figures.masked_fill(~any_counts(valid).to(figures.device), torch.nan)
 
 
 def _blurred(values: Tensor, padding: int) -> Tensor:

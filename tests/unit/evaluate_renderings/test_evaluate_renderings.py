@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from trained_renderers import Told, trained
 
 from components.core.artifacts.model_bundle import ModelBundle
 from components.core.artifacts.rendering_evaluation import RenderingEvaluation, RenderingMetrics
+from components.core.artifacts.renderings import RenderingDataset
 from components.core.errors import InputError
 from components.core.rendering.reader import RenderingReader
 from components.core.settings import build, problems
@@ -190,6 +192,43 @@ def test_a_mask_says_which_pixels_count(frames: Path, model: Path) -> None:
     assert compared("one", image, batch, None).psnr < 15
     with pytest.raises(InputError, match="no numbers"):
         compared("one", image * float("nan"), batch, None)
+
+
+def test_frames_of_which_nothing_counts_are_left_out(
+    frames: Path, model: Path, tmp_path: Path
+) -> None:
+    """Data sets of older versions hold such frames."""
+    place = Path(shutil.copytree(frames, tmp_path / "frames"))
+    index = RenderingDataset.load(place)
+    tests = [index.frames[number] for number in index.positions("test")]
+
+    def masked(count: int) -> None:
+        entries = []
+        for entry in index.frames:
+            if entry not in tests[:count]:
+                entries.append(entry)
+                continue
+            mask = np.zeros((entry.height, entry.width), np.uint8)
+            mask[:5] = 255  # SSIM has no figure there
+            path, content = place / entry.file, (frames / entry.file).read_bytes()
+            path.unlink()
+            path.write_bytes(content + mask.tobytes())
+            entries.append(entry.model_copy(update={"mask": True}))
+        (place / "index.json").unlink()
+        index.model_copy(update={"frames": entries}).save(place)
+
+    masked(1)
+    told = Told()
+    found = run({"model": model, "frames": place}, tmp_path / "one", told)
+    metrics = RenderingMetrics.read(found)
+    assert [frame.name for frame in metrics.frames] == [entry.id for entry in tests[1:]]
+    assert metrics.figures["psnr"] < 50
+    note = f"1 frame left out of all figures: nothing counts in the masks of {tests[0].id}."
+    assert note in metrics.notes
+    assert note in told.lines
+    masked(4)
+    with pytest.raises(InputError, match="no frame of the test part can be compared"):
+        run({"model": model, "frames": place}, tmp_path / "none")
 
 
 def test_notes_and_refusals(frames: Path, model: Path, tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from torchmetrics.functional.image.lpips import _LPIPS
 from torchvision.models import alexnet, squeezenet1_1, vgg16
 
 from components.core.errors import InputError
-from components.core.metrics.images import Lpips, psnr, ssim
+from components.core.metrics.images import RIM, Lpips, any_counts, psnr, ssim
+from components.core.training.rendering import Rendering
+from components.core.training.rendering_losses import RenderingLoss
 
 
 def pair(batch=3, size=(60, 44), seed=0):
@@ -56,6 +58,52 @@ def test_what_does_not_count_of_an_image_changes_no_figure():
     around = image[:, :, 15:45, 10:35], target[:, :, 15:45, 10:35]
     assert ssim(image, target, valid).tolist() == pytest.approx(ssim(*around).tolist(), abs=1e-5)
     assert psnr(image, target, valid).tolist() != pytest.approx(psnr(image, target).tolist())
+
+
+def test_images_of_which_nothing_counts_have_no_figure():
+    image, target = pair()
+    valid = torch.ones(3, 1, 60, 44)
+    valid[1] = 0
+    for figure in (psnr, ssim):
+        found, whole = figure(image, target, valid), figure(image, target)
+        assert found.isnan().tolist() == [False, True, False]
+        assert found[::2].tolist() == pytest.approx(whole[::2].tolist())
+    valid[1, :, :5] = 1  # in the middle of none of SSIM's windows
+    assert not psnr(image, target, valid).isnan().any()
+    assert ssim(image, target, valid).isnan().tolist() == [False, True, False]
+    assert any_counts(valid).tolist() == [True, True, True]
+    assert any_counts(valid, RIM).tolist() == [True, False, True]
+
+
+class First(torch.nn.Module):
+    def forward(self, levels, aux, coordinates):
+        return levels[0]
+
+
+def validated(image, target, *masks):
+    task = Rendering(First(), RenderingLoss("L1"))
+    for valid in masks:
+        batch = {"levels": [image], "aux": [], "coordinates": [], "target": target, "valid": valid}
+        task.validate(task.network, batch)
+    return task.validation_metrics()
+
+
+def test_validation_leaves_out_examples_of_which_nothing_counts():
+    image, target = pair()
+    valid = torch.ones(3, 1, 60, 44)
+    valid[1] = 0
+    valid[2, :, 5:] = 0
+    found = validated(image, target, valid, torch.zeros_like(valid))
+    ratios = psnr(image, target, valid)
+    losses = [(image - target)[0].abs().mean(), (image - target)[2, :, :5].abs().mean()]
+    assert found == {
+        "val_loss": pytest.approx(float(sum(losses)) / 2, rel=1e-5),
+        "val_psnr": pytest.approx(float(ratios[0] + ratios[2]) / 2),
+        "val_ssim": pytest.approx(float(ssim(image, target)[0])),
+    }
+    assert validated(image, target, torch.zeros_like(valid)) == {}
+    image[0, 0, 0, 0] = torch.nan  # a network that fails is not passed over
+    assert math.isnan(validated(image, target, valid)["val_psnr"])
 
 
 @pytest.mark.parametrize(
