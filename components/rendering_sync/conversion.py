@@ -26,6 +26,10 @@ from components.core.rendering.layout import (
 from components.core.rendering.lookup import coordinates
 
 Floats = NDArray[np.float32]
+
+NOTHING_COUNTS = "mask: none of its pixels counts"
+"""What is wrong with frames that no figure can be of."""
+
 Load = Callable[[str], tuple[bytes, str]]
 """Sub-folder → content and name of the frame's file in it."""
 
@@ -106,6 +110,8 @@ def convert(
     if mask and weights is None:
         problems.append(f"mask: it has neither the {width} x {height} pixels of the renderings "
                         "nor the photo's size")  # fmt: skip
+    elif weights is not None and not weights.any():
+        problems.append(f"{NOTHING_COUNTS}; masks are white where pixels count")
     if problems:
         raise InputError("; ".join(problems))
     layout = FrameLayout(height, width, options.aux, options.precision, mask)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -19,7 +19,7 @@ from components.core.state import digest
 from components.core.storage import ChangedError, Item, Storage, open_storage
 from components.core.storage.base import stop_if
 from components.core.wording import counted
-from components.rendering_sync.conversion import Options, convert
+from components.rendering_sync.conversion import NOTHING_COUNTS, Options, convert
 from components.rendering_sync.stage import RenderingSyncSettings
 from components.rendering_sync.store import Store
 
@@ -64,7 +64,8 @@ def gathered(settings: RenderingSyncSettings, job: Job) -> Gathered:
     frames = [frame for found in sets for frame in found.frames]
     skipped = {name: why for found in sets for name, why in found.incomplete.items()}
     total = len(frames) + len(skipped)
-    _refuse_bad(skipped, total, settings.max_bad_fraction)
+    for found in sets:
+        _tell_masks(found, job)
     keys = {frame.id: _key(frame, items, storage, options) for frame in frames}
     store = Store(job.work)
     records = {frame.id: record for frame in frames if (record := store.record(keys[frame.id]))}
@@ -72,6 +73,7 @@ def gathered(settings: RenderingSyncSettings, job: Job) -> Gathered:
     job.report.message(
         f"{counted(len(frames), 'frame')} of {counted(len(sets), 'set')} in {storage.uri}: "
         f"{len(missing)} to convert, {len(records)} here already"
+        + (f"; {len(skipped)} more cannot be used" if skipped else "")
     )
     converter = _Converter(storage, items, store, options)
     for frame, outcome in job.report.track(
@@ -81,6 +83,8 @@ def gathered(settings: RenderingSyncSettings, job: Job) -> Gathered:
             skipped[frame.id] = str(outcome)
         else:
             records[frame.id] = outcome
+    if empty := sum(NOTHING_COUNTS in why for why in skipped.values()):
+        job.report.warn(f"{counted(empty, 'mask')} of {counted(total, 'frame')} cover nothing")
     _refuse_bad(skipped, total, settings.max_bad_fraction)
     if skipped:
         job.report.warn(f"{counted(len(skipped), 'frame')} left out:\n{_lines(skipped)}")
@@ -127,7 +131,26 @@ def _first(found: FoundSet, most: int) -> FoundSet:
     kept = {*names[:most]} if most else {*names}
     frames = [frame for frame in found.frames if frame.id in kept]
     lacking = {name: why for name, why in found.incomplete.items() if name in kept}
-    return FoundSet(found.name, found.aux, frames, lacking)
+    return replace(found, frames=frames, incomplete=lacking)
+
+
+def _tell_masks(found: FoundSet, job: Job) -> None:
+    """Warns of masks without a frame, and of frames without a mask where others have one."""
+    lines = []
+    if lost := found.lost_masks:
+        more = f" and {len(lost) - SHOWN} more" if len(lost) > SHOWN else ""
+        names = ", ".join(lost[:SHOWN])
+        lines.append(
+            f"{counted(len(lost), 'mask')} named like no frame, so not used: {names}{more}"
+        )
+    bare = [frame.id.rpartition("/")[2] for frame in found.frames if MASK not in frame.files]
+    if found.masked and bare:
+        lines.append(
+            f"{len(bare)} of {counted(len(found.frames), 'frame')} without a mask, so that all "
+            f"their pixels count; that of {bare[0]!r} would be {MASK}/{bare[0]}.png"
+        )
+    if lines:
+        job.report.warn(f"set {found.name}: {'; '.join(lines)}")
 
 
 class _Converter:
@@ -184,7 +207,9 @@ def _refuse_bad(skipped: dict[str, str], total: int, most: float) -> None:
             "them out with a larger max_bad_fraction"
         )
     if len(skipped) == total:
-        raise InputError("no frame can be used")
+        raise InputError(
+            f"none of {counted(total, 'frame')} can be used:\n{_lines(skipped)}\nexport them again"
+        )
 
 
 def _lines(skipped: dict[str, str]) -> str:

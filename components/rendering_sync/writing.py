@@ -58,6 +58,19 @@ def _tell(dataset: RenderingDataset, job: Job) -> None:
             f"{counted(len(blind), 'frame')} see nothing of their aux photos: "
             f"{', '.join(blind[:10])}; they can only be filled in"
         )
+    for name in dataset.sets:
+        frames = [frame for frame in dataset.frames if frame.set == name]
+        empty = [sum(not f.aux[view].coverage for f in frames) for view in range(dataset.aux)]
+        if any(empty):
+            views = ", ".join(
+                f"aux view {view} of {counted(count, 'frame')}"
+                for view, count in enumerate(empty, 1)
+                if count
+            )
+            job.report.warn(
+                f"set {name}: no lookup is a place in the photo in {views}; it has "
+                f"{counted(len(frames), 'frame')}"
+            )
     job.metadata["frames"] = {
         "frames": len(dataset.frames),
         "sets": len(dataset.sets),

@@ -54,6 +54,10 @@ class FoundSet:
     """The complete ones, by name."""
     incomplete: dict[str, str]
     """Frame id → what it lacks."""
+    masked: bool = False
+    """Whether there is a folder of masks with files in it, readable or not."""
+    lost_masks: tuple[str, ...] = ()
+    """Stems of the masks that belong to no frame, complete or not."""
 
 
 def input_folder(level: int, lod: str) -> str:
@@ -95,9 +99,13 @@ def found_sets(names: Iterable[str], lod: str, own_name: str, aux: int = 0) -> l
     sets: dict[str, dict[str, dict[str, list[str]]]] = {}
     for name in sorted(names):
         path = PurePosixPath(name)
-        if len(path.parts) < 2 or path.suffix.lower() not in PICTURES:
+        if len(path.parts) < 2:
             continue
         place = path.parent.parent.as_posix()
+        if path.suffix.lower() not in PICTURES:
+            if path.parent.name == MASK and not path.name.startswith("."):
+                sets.setdefault(place, {}).setdefault(MASK, {})
+            continue
         stems = sets.setdefault(place, {}).setdefault(path.parent.name, {})
         stems.setdefault(path.stem, []).append(name)
     sets = {place: folders for place, folders in sets.items() if _is_set(folders)}
@@ -122,7 +130,8 @@ def found_sets(names: Iterable[str], lod: str, own_name: str, aux: int = 0) -> l
 def _matched(title: str, folders: dict[str, dict[str, list[str]]], aux: int, lod: str) -> FoundSet:
     needed = needed_folders(aux, lod)
     frames, incomplete = [], {}
-    for stem in sorted({stem for name in needed for stem in folders[name]}):
+    stems = sorted({stem for name in needed for stem in folders[name]})
+    for stem in stems:
         lacks = [name for name in needed if stem not in folders[name]]
         wanted = [*needed, MASK] if stem in folders.get(MASK, {}) else needed
         twice = [name for name in wanted if len(folders[name].get(stem, [])) > 1]
@@ -133,7 +142,8 @@ def _matched(title: str, folders: dict[str, dict[str, list[str]]], aux: int, lod
         else:
             files = {name: folders[name][stem][0] for name in wanted}
             frames.append(FrameFiles(f"{title}/{stem}", files))
-    return FoundSet(title, aux, frames, incomplete)
+    lost = tuple(stem for stem in sorted(folders.get(MASK, {})) if stem not in stems)
+    return FoundSet(title, aux, frames, incomplete, MASK in folders, lost)
 
 
 def _is_set(folders: Iterable[str]) -> bool:

@@ -128,9 +128,7 @@ def test_a_run_that_was_ended_half_way_goes_on(
 
 def test_all_that_is_wrong_with_frames_is_told_at_once(source: Path, tmp_path: Path) -> None:
     yard = source / "yard"
-    (yard / "depth_1_lod0" / "Image0000.png").unlink()
-    with pytest.raises(InputError, match="yard/Image0000: no file in depth_1_lod0"):
-        synced(source, tmp_path / "a")
+    (source / "attic" / "depth_1_lod0" / "Image0004.png").unlink()
     (yard / "depth_1_lod0" / "Image0000.png").write_bytes(
         (yard / "depth_0_lod0" / "Image0001.png").read_bytes()
     )
@@ -141,13 +139,25 @@ def test_all_that_is_wrong_with_frames_is_told_at_once(source: Path, tmp_path: P
     with pytest.raises(InputError) as caught:
         synced(source, tmp_path / "a")
     text = str(caught.value)
-    assert "3 of 12 frames cannot be used, more than max_bad_fraction 0 allows" in text
+    assert "4 of 12 frames cannot be used, more than max_bad_fraction 0 allows" in text
+    assert "attic/Image0004: no file in depth_1_lod0" in text
     assert "depth of level 1 has 96 x 64 pixels, not 48 x 32" in text
     assert "Image0002.bin is damaged" in text
     assert "photo has 90 x 60 pixels, less than the renderings' 96 x 64" in text
-    dataset = index(synced(source, tmp_path / "a", max_bad_fraction=0.25))
-    assert len(dataset.frames) == 9
-    assert [entry.id[-4:] for entry in dataset.skipped] == ["0000", "0002", "0003"]
+    dataset = index(synced(source, tmp_path / "a", max_bad_fraction=0.34))
+    assert len(dataset.frames) == 8
+    assert [entry.id[-4:] for entry in dataset.skipped] == ["0004", "0000", "0002", "0003"]
+
+
+def test_frames_of_which_none_can_be_used_are_told_with_the_reasons(tmp_path: Path) -> None:
+    source = scene(tmp_path / "sets", frames=3, aux=1, sets=["yard"])
+    (source / "yard" / "input_0_lod0" / "Image0000.png").unlink()
+    for number in (1, 2):
+        (source / "yard" / "groundtruth" / f"Image{number:04d}.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match="none of 3 frames can be used") as caught:
+        synced(source, tmp_path / "a", max_bad_fraction=1)
+    assert "yard/Image0000: no file in input_0_lod0" in str(caught.value)
+    assert str(caught.value).count("is no readable picture") == 2
 
 
 def test_sets_levels_of_detail_and_aux_views_are_chosen(source: Path, tmp_path: Path) -> None:
@@ -208,6 +218,59 @@ def test_masks_weigh_the_pixels(source: Path, tmp_path: Path) -> None:
     cv2.imwrite(str(folder / "Image0002.png"), np.zeros((9, 9), np.uint8))
     with pytest.raises(InputError, match="mask: it has neither the 96 x 64"):
         synced(source, tmp_path / "b", sets=["yard"])
+
+
+def told(source: Path, place: Path, capsys: pytest.CaptureFixture[str], **settings) -> str:
+    outputs = {"frames": place / "frames", "report": place / "report.html"}
+    chosen = RenderingSyncSettings(source=str(source), **settings)
+    STAGE.execute(chosen, {}, outputs, place / "state", Reporter("test", "log"))
+    return capsys.readouterr().err
+
+
+def test_masks_that_cover_nothing_leave_their_frames_out(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (source / "yard" / "mask").mkdir()
+    for number in (1, 2, 3):  # the last one covers what the renderings do not show
+        mask = np.zeros((76, 104), np.uint8)
+        mask[: 6 if number == 3 else 10 * (number == 2)] = 255
+        cv2.imwrite(str(source / "yard" / "mask" / f"Image{number:04d}.png"), mask)
+    with pytest.raises(InputError, match="2 of 6 frames cannot be used"):
+        synced(source, tmp_path / "a", sets=["yard"])
+    text = told(source, tmp_path / "b", capsys, sets=["yard"], max_bad_fraction=0.5)
+    assert "2 masks of 6 frames cover nothing" in text
+    assert "yard/Image0001: mask: none of its pixels counts" in text
+    dataset = index(tmp_path / "b" / "frames")
+    assert [frame.id[-1] for frame in dataset.frames] == ["0", "2", "4", "5"]
+    assert [entry.id[-1] for entry in dataset.skipped] == ["1", "3"]
+
+
+def test_masks_without_frames_and_frames_without_masks_are_told(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (source / "yard" / "mask").mkdir()
+    for stem in ("Image0000", "Image0005", "image0001", "mask_2"):
+        cv2.imwrite(str(source / "yard" / "mask" / f"{stem}.png"), np.full((64, 96), 255, np.uint8))
+    text = told(source, tmp_path / "a", capsys)
+    assert "set yard: 2 masks named like no frame, so not used: image0001, mask_2; " in text
+    assert "4 of 6 frames without a mask, so that all their pixels count" in text
+    assert "that of 'Image0001' would be mask/Image0001.png" in text
+    assert "set attic: " not in text
+    text = told(source, tmp_path / "b", capsys, sets=["yard"], max_frames=4)
+    assert "3 of 4 frames without a mask" in text
+    assert "2 masks named like no frame" in text  # the sixth frame's is not lost
+
+
+def test_aux_views_without_a_lookup_are_told(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "no lookup is a place" not in told(source, tmp_path / "a", capsys)
+    for number in (1, 4):
+        path = source / "yard" / "nearest2_motion_0_lod0" / f"Image{number:04d}.bin"
+        write_blob(path, np.full_like(read_blob(path), np.nan))
+    text = told(source, tmp_path / "b", capsys)
+    assert "set yard: no lookup is a place in the photo in aux view 2 of 2 frames; " in text
+    assert "set attic" not in text
 
 
 def test_linear_depths(source: Path, tmp_path: Path) -> None:

@@ -122,6 +122,17 @@ def test_the_source_may_be_a_set_itself_and_masks_are_optional() -> None:
     ]
 
 
+def test_masks_that_belong_to_no_frame_are_named() -> None:
+    names = [name for name in listing() if name != "s/input_0_lod0/b.png"]
+    masks = [f"s/mask/{stem}.png" for stem in ("a", "b", "c", "A")]
+    found = found_sets([*names, *masks], "lod0", "own")[0]
+    assert (found.masked, found.lost_masks) == (True, ("A", "c"))  # b lacks another file
+    assert [*found.incomplete] == ["s/b"]
+    for extra, masked in (("s/mask/a.bmp", True), ("s/mask/.DS_Store", False)):
+        found = found_sets([*names, extra], "lod0", "own")[0]
+        assert (found.masked, found.lost_masks) == (masked, ())
+
+
 def test_missing_folders_of_all_sets_are_told_at_once() -> None:
     names = listing(prefix="s/") + [n.replace("lod0", "lod2") for n in listing(prefix="t/")]
     names = [n for n in names if not n.startswith("s/nearest2_motion")]
