@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from components.core.errors import SettingsError
 from components.core.events import Reporter
 from components.core.settings import closest
 from components.core.stage import reported_failure
-from components.train_renderer.stage import FIXED, NETWORK, STAGE
+from components.train_renderer.stage import FIXED, LONGEST_NAME, NAME_VARIABLE, NETWORK, STAGE
 
 SAME = {
     "batch_size": "batch_size",
@@ -49,6 +49,9 @@ OTHERS = (
 KEYS = (*SAME, *OF_THE_DATA, *OTHERS)
 """Everything with a single dash."""
 
+WITHOUT_EFFECT = "output_warped"
+"""Argument of the old network that the new one does without: it wrote pictures for debugging."""
+
 TRUTH = {"true": True, "false": False}
 
 PLAIN = str.maketrans("", "", "[],")
@@ -57,17 +60,27 @@ FIXED_CROP = 256
 """Pixels of the side of training crops with `-use_fixed_train_size`."""
 
 
-def translated(arguments: Sequence[str], tell: Callable[[str], None] | None = None) -> list[str]:
+def translated(
+    arguments: Sequence[str],
+    tell: Callable[[str], None] | None = None,
+    environment: MutableMapping[str, str] | None = None,
+) -> list[str]:
     """Arguments of `train.py` as this stage's; those that are this stage's stay as they are.
 
     Args:
         arguments: without the program.
         tell: gets remarks on what has no effect; standard error by default.
+        environment: gets the name that results folder and traces share, where the old command
+            line leaves it to the program.
 
     The process ends with exit code 2 and all problems where some cannot be translated.
     """
     with reported_failure(Reporter(STAGE.name)):
-        return _Translation(arguments, tell or _say).arguments()
+        translation = _Translation(arguments, tell or _say)
+        words = translation.arguments()
+    if environment is not None and translation.name:
+        environment[NAME_VARIABLE] = translation.name
+    return words
 
 
 class _Translation:
@@ -80,6 +93,8 @@ class _Translation:
         self._network: dict[str, list[str]] = {}
         self._run_name = ""
         self._problems: list[str] = []
+        self.name = ""
+        """Date and name of the run, where the program chooses its folders."""
         self._sort(list(arguments))
 
     def arguments(self) -> list[str]:
@@ -88,7 +103,7 @@ class _Translation:
         Raises:
             SettingsError: with every problem.
         """
-        if not self._old and not self._network and not self._run_name:
+        if not (self._old or self._network or self._run_name or self._problems):
             return self._new
         found = [*self._run(), *self._training(), *self._places(), *self._of_network()]
         if self._problems:
@@ -98,12 +113,15 @@ class _Translation:
     def _sort(self, left: list[str]) -> None:
         """Into old and new; a first word without a dash is the name of the run."""
         if left and not left[0].startswith("-"):
-            self._run_name = left.pop(0)
+            given = left.pop(0)
+            self._run_name = cleaned(given)
+            if not self._run_name:
+                self._problems.append(f"{given!r}: the run's name needs a letter or a digit")
         while left:
             word = left.pop(0)
             key, assigned, value = word.lstrip("-").partition("=")
             dashes = len(word) - len(word.lstrip("-"))
-            network = dashes == 2 and (key in NETWORK or key in FIXED) and "_" in key
+            network = dashes == 2 and key in (*NETWORK, *FIXED, WITHOUT_EFFECT) and "_" in key
             if network or (dashes == 1 and len(key) > 1):
                 values = [value] if assigned else []
                 while left and not _is_option(left[0]):
@@ -115,7 +133,7 @@ class _Translation:
                     self._new.append(left.pop(0))
 
     def _run(self) -> list[str]:
-        return ["--run-name", re.sub(r"[^\w.-]", "_", self._run_name)] if self._run_name else []
+        return ["--run-name", self._run_name] if self._run_name else []
 
     def _training(self) -> list[str]:
         found: list[str] = []
@@ -157,8 +175,9 @@ class _Translation:
         elif resume:
             self._problems.append("-restore_dataloader: give -checkpoint_load_dir, too")
         if not any(word.split("=")[0] in ("--results", "--model") for word in self._new):
-            name = datetime.now().strftime("%Y_%m_%d_%H_%M_%S")
-            found += ["--results", f"{name}_{self._run_name}" if self._run_name else name]
+            date = datetime.now().strftime("%Y_%m_%d_%H_%M_%S")
+            self.name = f"{date}_{self._run_name}" if self._run_name else date
+            found += ["--results", self.name, "--model", f"{self.name}_model"]
         return found
 
     def _of_network(self) -> list[str]:
@@ -169,6 +188,12 @@ class _Translation:
                 if " ".join(values) != str(FIXED[key]).translate(PLAIN):
                     self._problems.append(
                         f"--{key}: got {' '.join(values)}, the data makes it {FIXED[key]}"
+                    )
+            elif key == WITHOUT_EFFECT:
+                if self._truth(key, values):
+                    self._tell(
+                        f"--{key}: has no effect; write_output_nth_epoch writes pictures of the "
+                        "results"
                     )
             elif fields[key].annotation is bool:
                 found += [_option(key), str(self._truth(key, values)).lower()]
@@ -189,6 +214,14 @@ class _Translation:
         if text.lower() not in TRUTH:
             self._problems.append(f"-{key}: got {text!r}, accepted are True and False")
         return TRUTH.get(text.lower(), False)
+
+
+def cleaned(name: str) -> str:
+    """What is left of a name that files and the viewer's networks can have."""
+    plain = re.sub(r"[^\w.-]", "_", name)
+    while plain and not re.match(r"[A-Za-z0-9]", plain):
+        plain = plain[1:]
+    return plain.encode()[:LONGEST_NAME].decode(errors="ignore")
 
 
 def _is_option(word: str) -> bool:

@@ -55,6 +55,12 @@ NETWORK = (
 )
 """Settings that are arguments of the network."""
 
+NAME_VARIABLE = "TRAINYARD_TRAINING_NAME"
+"""Environment variable with the whole name of a training, in place of its date and run_name."""
+
+LONGEST_NAME = 100
+"""Bytes of run_name."""
+
 Block = Literal["gated", "basic"]
 
 
@@ -147,8 +153,8 @@ class TrainRendererSettings(Settings):
     )
     pretrained: str = Field(
         "",
-        description="Fine-tune: weights to start from, everything else is new; a bundle folder, "
-        ".safetensors, .pt, or an old model_zoo.pth; '' starts afresh",
+        description="Fine-tune: weights to start from, everything else is new; a bundle or results "
+        "folder, .safetensors, .pt, or an old model_zoo.pth; '' starts afresh",
         json_schema_extra=CONTENT,
     )
     resume_from: str = Field(
@@ -264,10 +270,12 @@ class TrainRendererSettings(Settings):
         problems += step_problems(self.schedule, self.step_size)
         problems += self._size_problems()
         problems += network_problems(self.architecture["arguments"] | {"output_warped": False})
-        if self.run_name and not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", self.run_name):
+        long = len(self.run_name.encode()) > LONGEST_NAME
+        if self.run_name and (long or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.run_name)):
             problems.append(
-                f"run_name: got {self.run_name!r}, accepted are up to 100 letters, digits, '.', "
-                "'_' and '-': the viewer's list of networks takes no spaces"
+                f"run_name: got {self.run_name!r}, accepted are up to {LONGEST_NAME} bytes of "
+                "letters, digits, '.', '_' and '-' that begin with a letter or digit (a to z, 0 to "
+                "9): the viewer's list of networks takes no spaces"
             )
         problems += loss_problems(self.loss_function, self.vgg_weights)
         if self.pretrained and self.resume_from:

@@ -30,7 +30,7 @@ from components.train_renderer.examples import make_examples
 from components.train_renderer.networks import make_network
 from components.train_renderer.results import IMAGES, write_results
 from components.train_renderer.resuming import go_on, origin
-from components.train_renderer.stage import TrainRendererSettings
+from components.train_renderer.stage import NAME_VARIABLE, TrainRendererSettings
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,9 @@ def options(prepared: Prepared) -> FitOptions:
 def training_name(
     settings: TrainRendererSettings, work: Path, now: Callable[[], datetime] = datetime.now
 ) -> str:
-    """`<date>_<run_name>` of the first attempt, without spaces."""
+    """`<date>_<run_name>` of the first attempt, without spaces, unless a whole name is given."""
+    if given := os.environ.get(NAME_VARIABLE):
+        return given
     place = work / "name.txt"
     if not place.exists():
         date = now().strftime("%Y_%m_%d_%H_%M_%S")

@@ -7,6 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from components.core.artifacts.base import resolve
+from components.core.artifacts.model_bundle import ModelBundle
+from components.core.artifacts.training_results import CHECKPOINTS, TrainingResults
 from components.core.errors import InputError
 from components.core.models.inovis import INOVIS
 from components.core.models.pretrained import fit_weights, read_weights
@@ -32,8 +35,9 @@ class _Inert:
 def load_renderer_weights(network: INOVIS, path: Path | str) -> None:
     """Loads weights in place; nothing in the file is executed.
 
-    Accepts a ModelBundle, a `.safetensors` file, a state dict, the published program's checkpoint
-    (a folder with `model_zoo.pth`, or that file), and a trace, such as the published networks.
+    Accepts a ModelBundle, a training's results folder (its best epoch), a `.safetensors` file, a
+    state dict, the published program's checkpoint (a folder with `model_zoo.pth`, or that file),
+    and a trace, such as the published networks.
 
     Args:
         network: whose parameters are overwritten.
@@ -51,6 +55,10 @@ def read_renderer_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: absent or damaged.
     """
+    if path.is_dir():
+        path = resolve(path)
+    if (path / TrainingResults.FILE).is_file() and not (path / ModelBundle.FILE).is_file():
+        path = path / CHECKPOINTS / f"{TrainingResults.load(path).name}_best.pt"
     if (path / ZOO).is_file():
         path = path / ZOO
     if path.is_file() and path.suffix != ".safetensors":

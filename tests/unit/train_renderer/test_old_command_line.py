@@ -10,7 +10,12 @@ import pytest
 from components.core.command_line import main
 from components.core.settings import build, problems
 from components.train_renderer.command import translated
-from components.train_renderer.stage import NETWORK, STAGE, TrainRendererSettings
+from components.train_renderer.stage import (
+    NAME_VARIABLE,
+    NETWORK,
+    STAGE,
+    TrainRendererSettings,
+)
 
 
 def settings(line: str, told: list[str] | None = None) -> dict[str, str]:
@@ -31,6 +36,7 @@ def test_names_values_and_lists_are_translated() -> None:
     )
     name = found.pop("--results")
     assert re.fullmatch(r"\d{4}(_\d\d){5}_office", name)
+    assert found.pop("--model") == f"{name}_model"
     assert found == {
         "--run-name": "office",
         "--batch-size": "3",
@@ -74,7 +80,7 @@ def test_every_old_option_of_the_network_is_a_setting() -> None:
         for value in [fields[name].default]
     )
     found = settings(line)
-    assert len(found) == len(old) + 1
+    assert len(found) == len(old) + 2  # and the two outputs
 
 
 def test_the_defaults_are_those_of_the_published_configuration() -> None:
@@ -109,6 +115,56 @@ def test_all_problems_are_told_at_once(tmp_path: Path, capsys: pytest.CaptureFix
     assert "--in_channels_gt: got 3, the data makes it 4" in said
     assert "-epochs: got []" in said
     assert "cannot be resumed" in said
+
+
+def test_debugging_pictures_of_the_old_network_have_no_effect(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told: list[str] = []
+    assert "--output-warped" not in settings("--output_warped=False", told)
+    assert not told
+    assert "--output-warped" not in settings("--output_warped True", told)
+    assert told[0].startswith("--output_warped: has no effect")
+    with pytest.raises(SystemExit):
+        translated(["--output_warped=perhaps"])
+    assert "output_warped: got 'perhaps'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [("my office/hall", "my_office_hall"), ("../_x", "x"), ("é" * 80 + "a", "a"), ("", "")],
+)
+def test_folders_and_traces_share_one_clean_name(given: str, name: str) -> None:
+    environment: dict[str, str] = {}
+    words = translated(
+        [*([given] if given else []), "-epochs=1"], environment=environment, tell=print
+    )
+    found = dict(zip(words[::2], words[1::2], strict=True))
+    folder = found["--results"]
+    assert re.fullmatch(r"\d{4}(_\d\d){5}" + (f"_{name}" if name else ""), folder)
+    assert environment == {NAME_VARIABLE: folder}
+    assert found["--model"] == f"{folder}_model"
+    assert found.get("--run-name", "") == name
+    assert not problems(TrainRendererSettings, {"run_name": name})
+
+
+def test_a_folder_that_is_given_and_a_name_that_says_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    environment: dict[str, str] = {}
+    words = translated(["office", "--results", "out"], environment=environment)
+    assert words == ["--run-name", "office", "--results", "out"]
+    assert not environment
+    with pytest.raises(SystemExit):
+        translated(["//", "-epochs=1"])
+    assert "'//': the run's name needs a letter or a digit" in capsys.readouterr().err
+
+
+def test_a_name_of_a_run_that_files_cannot_have() -> None:
+    for name in ("_office", "ä" * 3, "o" + "ä" * 50):
+        (said,) = problems(TrainRendererSettings, {"run_name": name})
+        assert "begin with a letter or digit" in said
+    assert not problems(TrainRendererSettings, {"run_name": "o" + "ä" * 49})
 
 
 def test_the_new_command_line_stays_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -148,6 +148,21 @@ def test_a_training_that_is_resumed_ends_as_an_undisturbed_one(
     assert TrainingResults.load(resumed / "results").epochs == 3
 
 
+def test_a_whole_name_is_that_of_the_traces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from components.train_renderer.stage import NAME_VARIABLE, TrainRendererSettings
+    from components.train_renderer.training import training_name
+
+    settings = TrainRendererSettings(run_name="office")
+    first = training_name(settings, tmp_path)
+    assert first.endswith("_office")
+    monkeypatch.setenv(NAME_VARIABLE, "2024_01_02_03_04_05_office")
+    assert training_name(settings, tmp_path) == "2024_01_02_03_04_05_office"
+    monkeypatch.delenv(NAME_VARIABLE)
+    assert training_name(settings, tmp_path) == first
+
+
 def test_resuming_refuses_what_would_be_another_training(
     frames: Path, done: Path, tmp_path: Path
 ) -> None:
@@ -177,12 +192,13 @@ def test_resuming_refuses_what_would_be_another_training(
         )
 
 
-@pytest.mark.parametrize("form", ["bundle", "trace", "zoo"])
+@pytest.mark.parametrize("form", ["bundle", "trace", "zoo", "results"])
 def test_fine_tuning_starts_from_weights_and_nothing_else(
     frames: Path, done: Path, tmp_path: Path, form: str
 ) -> None:
-    place = done / "model" / "last"
+    place = done / "model" / ("" if form == "results" else "last")
     source = {
+        "results": done / "results",
         "bundle": place,
         "trace": next(place.glob("*.pt")),
         "zoo": tmp_path / "model_zoo.pth",
