@@ -68,10 +68,18 @@ class EvaluateRenderingsSettings(Settings):
 
 
 def check(settings: EvaluateRenderingsSettings) -> list[TrainyardError]:
-    """Problems with files outside the inputs."""
+    """Problems with files outside the inputs; weights for LPIPS are read."""
     place = settings.lpips_weights
-    if place and not Path(place).is_file():
+    if not place:
+        return []
+    if not Path(place).is_file():
         return [InputError(f"lpips_weights: {place} does not exist; give a file, or '' for none")]
+    from components.core.metrics.images import Lpips
+
+    try:
+        Lpips(place)
+    except InputError as error:
+        return [InputError(f"lpips_weights: {error}")]
     return []
 
 

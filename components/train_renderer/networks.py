@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from components.core.errors import InputError
 from components.core.formats.viewer_network import ViewerNetwork
 from components.core.models import build
 from components.core.models.inovis import INOVIS
@@ -22,7 +23,10 @@ def make_network(settings: TrainRendererSettings) -> tuple[INOVIS, list[str]]:
     network = plain_network(settings)
     notes = []
     if settings.pretrained:
-        load_renderer_weights(network, settings.pretrained)
+        try:
+            load_renderer_weights(network, settings.pretrained)
+        except InputError as error:
+            raise InputError(f"pretrained: {error}") from None
         notes.append(f"fine-tuning: the first weights are those of {settings.pretrained}")
     return network, notes
 

@@ -24,7 +24,7 @@ from components.core.models.inovis_options import MULTIPLE, network_problems
 from components.core.settings import CONTENT, RUNTIME, Settings
 from components.core.stage import Job, Stage
 from components.core.training.options import milestone_problems, step_problems
-from components.core.training.rendering_loss_names import chosen_loss, loss_problems
+from components.core.training.rendering_loss_names import chosen_loss, loss_problems, needs_vgg
 
 FIXED = {"in_channels_current": [4, 4, 4, 4], "in_channels_gt": 4, "out_channels": 3}
 """Arguments of the network that the data sets: colour and depth in, colour out."""
@@ -331,7 +331,7 @@ def _nearest(size: int) -> int:
 
 
 def check(settings: TrainRendererSettings) -> list[TrainyardError]:
-    """Problems with files outside the inputs."""
+    """Problems with files outside the inputs; weights of VGG-16 are read."""
     given = {
         "pretrained": settings.pretrained,
         "resume_from": settings.resume_from,
@@ -342,6 +342,14 @@ def check(settings: TrainRendererSettings) -> list[TrainyardError]:
         for name, path in given.items()
         if path and not Path(path).exists()
     ]
+    weights = settings.vgg_weights
+    if weights and Path(weights).exists() and needs_vgg(settings.loss_name):
+        from components.core.models.vgg_features import VggFeatures
+
+        try:
+            VggFeatures(weights)
+        except InputError as error:
+            problems.append(error)
     return problems
 
 

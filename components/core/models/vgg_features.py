@@ -34,7 +34,10 @@ class VggFeatures(nn.Module):
         super().__init__()
         from torchvision.models import vgg16
 
-        given = read_weights(Path(weights))
+        try:
+            given = read_weights(Path(weights))
+        except InputError as error:
+            raise InputError(f"vgg_weights: {error}") from None
         with torch.device("meta"):
             layers = vgg16(weights=None).features[: max(LAST.values()) + 1]
         wanted = {f"features.{name}": value for name, value in layers.state_dict().items()}

@@ -257,3 +257,21 @@ def test_notes_and_refusals(frames: Path, model: Path, tmp_path: Path) -> None:
         run({"model": broken, "frames": frames}, tmp_path / "task")
     assert problems(EvaluateRenderingsSettings, {"part": "all", "device": "gpu"})
     assert ModelBundle.load(model).task == "view_synthesis"
+
+
+def test_weights_for_lpips_are_read_before_any_work(tmp_path: Path) -> None:
+    from torchvision.models import alexnet, squeezenet1_1
+
+    def said(path: Path) -> list[str]:
+        settings = build(EvaluateRenderingsSettings, {"lpips_weights": str(path)})
+        return [str(problem) for problem in STAGE.check(settings)]
+
+    place = tmp_path / "net.pth"
+    assert "does not exist" in said(place)[0]
+    place.write_text("no weights")
+    (text,) = said(place)
+    assert text.startswith(f"lpips_weights: {place} cannot be read")
+    torch.save(squeezenet1_1(weights=None).state_dict(), place)
+    assert said(place)[0].startswith(f"lpips_weights: {place} are not the weights of AlexNet")
+    torch.save(alexnet(weights=None).state_dict(), place)
+    assert said(place) == []

@@ -283,6 +283,24 @@ def test_weights_of_another_network_are_refused(frames: Path, done: Path, tmp_pa
         trained(frames, tmp_path, fe_gt_filter_base=10, pretrained=str(done / "model"))
 
 
+def test_weights_that_cannot_be_read_name_their_setting(frames: Path, tmp_path: Path) -> None:
+    from components.train_renderer.stage import STAGE, TrainRendererSettings
+
+    bad = tmp_path / "bad.pth"
+    bad.write_text("no weights")
+    (problem,) = STAGE.check(TrainRendererSettings(vgg_weights=str(bad)))
+    assert str(problem).startswith(f"vgg_weights: {bad} cannot be read")
+    torch.save(nn.Linear(2, 2).state_dict(), bad)
+    (problem,) = STAGE.check(TrainRendererSettings(vgg_weights=str(bad)))
+    assert str(problem).startswith(f"vgg_weights: {bad} are not the weights of VGG-16")
+    assert not STAGE.check(TrainRendererSettings(vgg_weights=str(bad), loss_function="MSE"))
+    with pytest.raises(InputError, match=r"^pretrained: the weights in .*bad.pth do not fit"):
+        trained(frames, tmp_path, pretrained=str(bad))
+    bad.write_text("no weights")
+    with pytest.raises(InputError, match=r"^pretrained: .*bad.pth cannot be read"):
+        trained(frames, tmp_path, pretrained=str(bad))
+
+
 def test_a_network_that_the_viewer_cannot_use_has_a_trace_and_no_text(
     frames: Path, tmp_path: Path
 ) -> None:
