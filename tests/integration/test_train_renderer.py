@@ -128,4 +128,7 @@ def test_the_old_command_line_makes_the_old_folders(frames: Path, tmp_path: Path
     (folder,) = tmp_path.glob("20*_hall")
     assert {p.name for p in folder.iterdir()} >= {"out_results", "out_checkpoints", "out_runs"}
     assert (folder / "out_results" / "epoch-0001" / "Result0.png").is_file()
-    assert len(list((folder / "out_checkpoints").glob("*_hall_*.pt"))) == 2
+    traces = {path.name for path in (folder / "out_checkpoints").glob("*.pt")}
+    assert traces == {f"{folder.name}_best.pt", f"{folder.name}_last.pt"}
+    bundle = ModelBundle.load(tmp_path / f"{folder.name}_model")
+    assert bundle.name == f"{folder.name}_best"
