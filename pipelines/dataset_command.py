@@ -31,7 +31,7 @@ link_option = click.option(
 
 @click.group()
 def dataset() -> None:
-    """Look after data sets of annotated images in KITTI, COCO, VOC, YOLO, CVAT or VoTT.
+    """Look after data sets of annotated images in KITTI, COCO, VOC, YOLO, CVAT, VoTT or CWFID.
 
     SOURCE is never changed; TARGET is a new folder that appears when all of it is there.
 

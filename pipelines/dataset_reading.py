@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., None])
 
 FORMS = ("kitti", "coco", "voc", "yolo", "cvat")
+READ_ONLY = ("vott", "cwfid")
+"""Formats that are read and not written."""
 
 
 def reading_options(function: F) -> F:
     """What decides how SOURCE is read."""
     for option in reversed((
         click.option(
-            "--from", "form", type=click.Choice(["auto", *FORMS, "vott"]), default="auto",
+            "--from", "form", type=click.Choice(["auto", *FORMS, *READ_ONLY]), default="auto",
             show_default=True, help="Format of SOURCE; auto looks at the content.",
         ),
         click.option(
@@ -104,5 +106,5 @@ def check_suffix(suffix: str | None, form: str) -> None:
 
 
 def written_as(to: str | None, read_as: str) -> str:
-    """The format to write: that which is asked for, or was read; VoTT becomes COCO."""
-    return to or ("coco" if read_as == "vott" else read_as)
+    """The format to write: that which is asked for, or was read; VoTT and CWFID become COCO."""
+    return to or ("coco" if read_as in READ_ONLY else read_as)

@@ -10,7 +10,7 @@ from typing import cast
 
 from components.core import files
 from components.core.errors import InputError, ProblemsError
-from components.core.formats import coco, cvat_xml, voc, vott, yolo
+from components.core.formats import coco, cvat_xml, cwfid, voc, vott, yolo
 from components.core.formats.image_files import normal_name
 from components.core.formats.recognition import recognised
 from components.core.formats.shapes import (
@@ -33,8 +33,9 @@ READERS: dict[str, Callable[[Path, Path | None], Annotations]] = {
     "yolo": yolo.read,
     "vott": vott.read,
     "cvat": cvat_xml.read,
+    "cwfid": cwfid.read,
 }
-READ = ("coco", "voc", "yolo", "kitti", "vott", "cvat")
+READ = ("coco", "voc", "yolo", "kitti", "vott", "cvat", "cwfid")
 WRITTEN = ("coco", "voc", "yolo", "kitti", "cvat")
 
 HARMLESS = (Fault.NO_ENTRY, Fault.LEFT_OUT, Fault.SIZE)

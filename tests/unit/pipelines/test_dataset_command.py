@@ -80,6 +80,16 @@ def test_convert_and_back(shared_data: Path, tmp_path: Path) -> None:
     assert content(back) == before
 
 
+def test_outlines_of_weeds_are_read(shared_data: Path, tmp_path: Path) -> None:
+    source = shared_data / "cwfid_weeds"
+    counts = read(source, "cwfid")[1].counts()
+    dataset("convert", source, tmp_path / "kitti", "--to", "kitti")
+    assert read(tmp_path / "kitti")[1].counts() == counts
+    assert sum(counts.values()) > 20
+    said = dataset("resize", source, tmp_path / "s", "--size", "64x48", "--from", "cwfid").stdout
+    assert "(coco)" in said
+
+
 def test_what_is_lost_is_told_or_refused(tmp_path: Path) -> None:
     labelled(tmp_path / "s", "a.png", CAR, "Car 0 0")
     said = refusal("convert", tmp_path / "s", tmp_path / "t", "--to", "coco", "--strict")
