@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 STEP = 16
 """Sides are multiples of it: detectnet_v2 and others divide their input by as much."""
 
+MOST = 16384
+"""Pixels of a side at the most."""
+
 FILL = 114
 """Grey around a letterboxed image, 0 to 255 in each channel."""
 
@@ -85,7 +88,7 @@ def size_of(text: str) -> tuple[int, int]:
     """Width and height of a text such as `960x544`.
 
     Raises:
-        InputError: another form, or sides that are no multiples of 16; names the next ones.
+        InputError: another form, sides above 16384, or no multiples of 16; names the next ones.
     """
     found = re.fullmatch(r"\s*(\d+)\s*[xX×]\s*(\d+)\s*", text)
     if not found:
@@ -105,6 +108,8 @@ def size_problems(size: tuple[int, int]) -> list[str]:
             nearest = f"{low} and {high}" if low else f"{high}"
             are = "next ones are" if low else "smallest is"
             found.append(f"{name} {side} is no multiple of {STEP}; the {are} {nearest}")
+        if side > MOST:
+            found.append(f"{name} {side} is above {MOST}, the most that is accepted")
     return found
 
 

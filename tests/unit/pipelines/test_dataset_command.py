@@ -199,6 +199,9 @@ def test_a_stopped_resize_continues(
 def test_a_wrong_size_is_refused(films: Path, tmp_path: Path) -> None:
     said = refusal("resize", films, tmp_path / "out", "--size", "1000x544")
     assert "width 1000 is no multiple of 16; the next ones are 992 and 1008" in said
+    said = refusal("resize", films, tmp_path / "out", "--size", "64x1600000")
+    assert "height 1600000 is above 16384" in said
+    assert "width" not in said
     assert not (tmp_path / "out").exists()
 
 
