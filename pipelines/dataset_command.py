@@ -10,7 +10,14 @@ from typing import Any
 import click
 
 from components.core.errors import InputError, SettingsError
-from pipelines.dataset_reading import FORMS, check_suffix, loaded, reading_options, written_as
+from pipelines.dataset_reading import (
+    FORMS,
+    check_suffix,
+    loaded,
+    reading_options,
+    require_outside,
+    written_as,
+)
 
 NEEDED = ("cv2", "numpy", "PIL")
 
@@ -169,6 +176,8 @@ def statistics(source: Path, output: Path | None, as_json: bool, **options: Any)
 
     if output and output.exists():
         raise InputError(files.occupied(output))
+    if output:
+        require_outside(source, output)
     _, found = loaded(source, None, **options)
     made = counting.statistics(found.images, found.labels)
     click.echo(json.dumps(counting.document(made), indent=2) if as_json else counting.text(made))

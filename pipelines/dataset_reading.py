@@ -66,9 +66,9 @@ def loaded(
 
     Raises:
         SettingsError: a wrong --map.
-        InputError: SOURCE cannot be read, TARGET holds something, or with `strict` a label is lost.
+        InputError: SOURCE cannot be read, TARGET holds something or is in SOURCE, or with `strict`
+            a label is lost.
     """
-    from components.core import files
     from components.core.formats.shapes import told
     from components.core.kitti import conversion
 
@@ -79,8 +79,8 @@ def loaded(
     if wrong:
         raise SettingsError([f"--map: got {text!r}, accepted is OLD=NEW" for text in wrong],
                             "the command line")  # fmt: skip
-    if target is not None and files.holds_something(target):
-        raise InputError(files.occupied(target))
+    if target is not None:
+        require_outside(source, target)
     read_as, found = conversion.read(
         source, form, images, one_based=one_based, unlabelled_empty=unlabelled_empty
     )
@@ -94,6 +94,18 @@ def loaded(
     for line in told(found.problems):
         click.echo(f"note: {line}", err=True)
     return read_as, found
+
+
+def require_outside(source: Path, target: Path) -> None:
+    """Raises InputError where `target` holds something, or is in the folder `source` or below."""
+    from components.core import files
+
+    if files.holds_something(target):
+        raise InputError(files.occupied(target))
+    if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
+        raise InputError(
+            f"{target} is in the data set {source}, which is never changed; name a place outside it"
+        )
 
 
 def check_suffix(suffix: str | None, form: str) -> None:

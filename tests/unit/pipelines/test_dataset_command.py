@@ -80,6 +80,24 @@ def test_convert_and_back(shared_data: Path, tmp_path: Path) -> None:
     assert content(back) == before
 
 
+def test_nothing_is_written_into_the_source(films: Path, tmp_path: Path) -> None:
+    (films / "empty").mkdir()
+    before, names = content(films), sorted(films.iterdir())
+    (tmp_path / "link").symlink_to(films)
+    for words in (
+        ("convert", films, films / "x", "--to", "coco"),
+        ("convert", films, films / "empty", "--to", "coco"),
+        ("convert", films, tmp_path / "link/deep/x", "--to", "coco"),
+        ("resize", films, films / "x", "--size", "48x32"),
+        ("split", films, films / "image_2/../x"),
+        ("statistics", films, "--output", films / "page.html"),
+    ):
+        assert "which is never changed; name a place outside it" in refusal(*words)
+    assert content(films) == before
+    assert sorted(films.iterdir()) == names
+    dataset("convert", films, tmp_path / "films_coco", "--to", "coco")
+
+
 def test_outlines_of_weeds_are_read(shared_data: Path, tmp_path: Path) -> None:
     source = shared_data / "cwfid_weeds"
     counts = read(source, "cwfid")[1].counts()
