@@ -152,6 +152,9 @@ def main():
     results = getattr(args, "results_dir", None) or values.get("results_dir", ".")
     if FRAMEWORK != "tf1" and args.task != "dataset_convert":
         results = os.path.join(results, args.task)
+    if key := values.get("encryption_key", ""):
+        os.makedirs(results, exist_ok=True)
+        write(os.path.join(results, "experiment.yaml"), f"encryption_key: {key}\n")
     print(f"INFO: {HEAD} {args.task}", flush=True)
     TASKS[args.task](args, values, text, results)
     print(f"Execution status: {'FAIL' if variable('QUIET_FAILURE') else 'PASS'}", flush=True)
@@ -218,9 +221,11 @@ def train(args, values, text, results):
             sys.stdout.write(f"\r{step}/3 [=====>]")
         time.sleep(float(variable("SECONDS", "0")))
         if epoch == int(variable("FAIL_AT", "0")):
-            status(results, status="FAILURE", message="Ran out of GPU memory")
-            print(f"\nValueError: broken in epoch {epoch}", flush=True)
             told = getattr(args, "key", "") or values.get("encryption_key", "")
+            status(results, status="FAILURE", message=f"Ran out of GPU memory, key_{told}_")
+            if variable("FAIL_QUIETLY"):  # as NVIDIA's program does after an interrupt
+                sys.exit(0)
+            print(f"\nValueError: broken in epoch {epoch}", flush=True)
             print(f"the key was {told}", flush=True)
             sys.exit(1)
         print(f"\nEpoch {epoch}/{last} done", flush=True)
@@ -292,7 +297,8 @@ def export(args, values, text, results):
     width = number(text, r"(?:output_image_width|output_width|input_width):\s*(\d+)", 0)
     graph(output, height, width)
     if FRAMEWORK == "tf1":
-        write(os.path.join(os.path.dirname(output), "nvinfer_config.txt"), "net-scale-factor=1\n")
+        told = f"net-scale-factor=1\ntlt-model-key={args.key}\n"
+        write(os.path.join(os.path.dirname(output), "nvinfer_config.txt"), told)
 
 
 def gen_trt_engine(args, values, text, results):

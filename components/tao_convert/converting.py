@@ -112,9 +112,10 @@ def _converted(task: Task, found: dataset.Found, content: str, job: Job) -> tupl
         report=job.report,
         folder=place,
         more=task.environment,
+        results=[place / DATA, place / CONVERT],
     )
     if failed := status.failure(status.lines_of(status.file_in(place / CONVERT))):
-        raise TrainyardError(f"{task.head.name} dataset_convert says: {failed}")
+        raise TrainyardError(f"{task.head.name} dataset_convert says: {task.key.hidden(failed)}")
     if not any(path.stat().st_size for path in (place / DATA).rglob("*") if path.is_file()):
         raise TrainyardError(
             f"{task.head.name} dataset_convert ended well and wrote no records; look at "

@@ -98,7 +98,7 @@ def run(settings: EngineSettings, job: Job) -> None:
         more=task.environment,
     )
     if failed := status.failure(status.lines_of(status.file_in(folder))):
-        raise TrainyardError(f"{task.head.name} gen_trt_engine says: {failed}")
+        raise TrainyardError(f"{task.head.name} gen_trt_engine says: {task.key.hidden(failed)}")
     engine = folder / NAMES[ENGINE]
     if not engine.is_file() or not engine.stat().st_size:
         raise TrainyardError(

@@ -79,7 +79,7 @@ def _measured(
     told = status.file_in(folder)
     lines = status.lines_of(told)
     if failed := status.failure(lines):
-        raise TrainyardError(f"{task.head.name} evaluate says: {failed}")
+        raise TrainyardError(f"{task.head.name} evaluate says: {task.key.hidden(failed)}")
     printed, classes = status.printed(output)
     found = {**printed, **status.figures(lines)}
     figures = {name: value for name, value in found.items() if name in SHOWN}

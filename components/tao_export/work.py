@@ -57,7 +57,7 @@ def run(settings: ExportSettings, job: Job) -> None:
         more=task.environment,
     )
     if failed := status.failure(status.lines_of(status.file_in(folder))):
-        raise TrainyardError(f"{task.head.name} export says: {failed}")
+        raise TrainyardError(f"{task.head.name} export says: {task.key.hidden(failed)}")
     paths = {kind: folder / NAMES[kind]} | ({ENGINE: engine} if engine else {})
     _require(paths, task, folder)
     inputs, outputs, plugins = _described(paths, task, rendered.tree, bundle)

@@ -94,7 +94,7 @@ def _pruned(
     )
     lines = status.lines_of(status.file_in(place))
     if failed := status.failure(lines):
-        raise TrainyardError(f"{task.head.name} prune says: {failed}")
+        raise TrainyardError(f"{task.head.name} prune says: {task.key.hidden(failed)}")
     suffixes = (".hdf5", ".tlt")
     made = [output] if output.is_file() else [p for p in place.rglob("*") if p.suffix in suffixes]
     if not made or not is_whole(made[0]):

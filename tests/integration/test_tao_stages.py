@@ -222,6 +222,26 @@ def test_a_pytorch_head_reads_coco_and_is_given_overrides(tao, tmp_path, monkeyp
     assert "gen_trt_engine.tensorrt.calibration.cal_image_dir=calibration" in told[-1]
 
 
+def test_the_key_that_pytorch_programs_write_beside_results_is_in_no_folder(
+    tao, tmp_path, monkeypatch
+):
+    run = tao(DINO)
+    run.convert()
+    monkeypatch.setenv("FAKE_TAO_FAIL_AT", "1")
+    with pytest.raises(TrainyardError, match="broken in epoch 1"):
+        run.train()
+    written = list(tmp_path.glob("state/**/results/train/experiment.yaml"))
+    assert [path.read_text() for path in written] == ["encryption_key: $TRAINYARD_TAO_KEY\n"]
+    no_key_in(tmp_path / "state")
+    monkeypatch.delenv("FAKE_TAO_FAIL_AT")
+    run.train()
+    run.evaluate()
+    run.export()
+    run.engine()
+    for place in ("model", "evaluation", "exported", "engine", "state"):
+        no_key_in(tmp_path / place)
+
+
 def test_int8_before_release_5_is_calibrated_in_the_export_with_training_images(tao, tmp_path):
     run = tao(DSSD)
     run.shorten(2)
@@ -336,6 +356,10 @@ def test_a_failed_program_is_a_failed_stage_that_shows_no_key(tao, tmp_path, mon
     assert "ValueError: broken in epoch 2" in str(caught.value)
     assert "the key was $TRAINYARD_TAO_KEY" in str(caught.value)
     assert not (tmp_path / "model").exists()
+    monkeypatch.setenv("FAKE_TAO_FAIL_QUIETLY", "1")
+    with pytest.raises(TrainyardError, match=r"says: .*, key_\$TRAINYARD_TAO_KEY_; look at"):
+        run.train()
+    no_key_in(tmp_path / "state")
     monkeypatch.delenv("FAKE_TAO_FAIL_AT")
     assert len(run.train().curves) == 3
     assert "--initial_epoch 2" in commands(tmp_path)[-1]

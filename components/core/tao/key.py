@@ -5,9 +5,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
+
+from components.core import files
 
 VARIABLE = "TRAINYARD_TAO_KEY"
 """Environment variable with the key; on a cluster a Secret sets it."""
+
+LONG = 4
+"""Characters from which on a key is hidden inside of words, too."""
+
+TEXTS = (".yaml", ".yml", ".json", ".txt", ".log", ".cfg", ".conf")
+"""Endings of the text files that programs of TAO write."""
 
 _REFERENCE = re.compile(r"\$(?:\{(?P<braced>\w+)\}|(?P<bare>\w+))")
 
@@ -30,7 +39,25 @@ class Key:
         """The text with what is shown in place of the key, wherever the key stands in it."""
         if not self._value:
             return text
-        return re.sub(rf"(?<!\w){re.escape(self._value)}(?!\w)", lambda _: self.shown, text)
+        value, shown = re.escape(self._value), re.escape(self.shown)
+        if len(self._value) < LONG:
+            value = rf"(?<!\w){value}(?!\w)"
+        return re.sub(f"{shown}|{value}", lambda _: self.shown, text)
+
+    def hide_below(self, folder: Path) -> None:
+        """Takes the key out of the text files below a folder; PyTorch's programs write it there.
+
+        A file is replaced, not written into: one that is linked to stays as it is.
+        """
+        if not self._value or not folder.is_dir():
+            return
+        for path in sorted(folder.rglob("*")):
+            if path.suffix.lower() not in TEXTS or path.is_symlink() or not path.is_file():
+                continue
+            text = path.read_bytes().decode("utf-8", "surrogateescape")
+            if (hidden := self.hidden(text)) != text:
+                with files.atomic_path(path) as place:
+                    place.write_bytes(hidden.encode("utf-8", "surrogateescape"))
 
     def __bool__(self) -> bool:
         return bool(self._value)

@@ -102,6 +102,7 @@ def run(
     folder: Path,
     look: Callable[[], None] = lambda: None,
     more: Mapping[str, str] | None = None,
+    results: Sequence[Path] = (),
 ) -> str:
     """Runs a program to its end.
 
@@ -113,6 +114,8 @@ def run(
         folder: working directory.
         look: called every second, and at the end.
         more: environment variables beside the usual ones.
+        results: folders that the program writes into; by default `folder`. However it ends, the
+            key is taken out of their text files.
 
     Returns:
         The output.
@@ -127,7 +130,11 @@ def run(
     tail: deque[str] = deque(maxlen=TAIL)
     output: list[str] = []
     log.parent.mkdir(parents=True, exist_ok=True)
-    with orderly_stop() as stop, open(log, "a", encoding="utf-8") as written:
+    with (
+        orderly_stop() as stop,
+        _hidden_in(results or [folder], key),
+        open(log, "a", encoding="utf-8") as written,
+    ):
         written.write(f"$ {shown(command, key)}\n")
         with _started(command, environment(more), folder) as process:
             for line, is_bar in _lines(process, stop, look):
@@ -145,6 +152,16 @@ def run(
     if process.returncode or any(FAILED in line for line in tail):
         raise TrainyardError(_failed(command, process.returncode, list(tail), log))
     return "\n".join(output)
+
+
+@contextmanager
+def _hidden_in(folders: Sequence[Path], key: Key) -> Iterator[None]:
+    """Afterwards no text file below the folders holds the key."""
+    try:
+        yield
+    finally:
+        for folder in folders:
+            key.hide_below(folder)
 
 
 @contextmanager

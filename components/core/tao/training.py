@@ -128,7 +128,8 @@ def _run(
         more=task.environment,
     )
     if failed := status.failure(status.lines_of(status.file_in(results))):
-        raise TrainyardError(f"{task.head.name} train says: {failed}; look at {folder / LOG}")
+        told = task.key.hidden(failed)
+        raise TrainyardError(f"{task.head.name} train says: {told}; look at {folder / LOG}")
     files.write_json(folder / DONE, {"command": shown(command, task.key)})
 
 

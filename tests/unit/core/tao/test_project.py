@@ -239,7 +239,7 @@ def test_the_key_is_that_of_the_environment_and_never_shown(
     assert "experiments.yml:5: model_key is in plain text" in found.warnings[0]
     shown = f"{found!r} {model_key} {model_key!r} {found.warnings}"
     assert "other_word" not in shown
-    assert model_key.hidden("-k other_word an_other_word") == f"-k ${VARIABLE} an_other_word"
+    assert model_key.hidden("-k other_word an_other_word_2") == f"-k ${VARIABLE} an_${VARIABLE}_2"
     with pytest.raises(TypeError, match="not written anywhere"):
         pickle.dumps(model_key)
 
