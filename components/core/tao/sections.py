@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from components.core.settings import closest
-from components.core.tao.spec_text import Lines
+from components.core.tao.spec_text import SECRET, Lines
 
 
 @dataclass
@@ -28,6 +28,18 @@ class Findings:
         return f"{self.file}:{self.lines.get(found, 1)}"
 
 
+def got(value: Any) -> str:
+    """A value as an error shows it; one with a model key, or what looks like one, is not shown."""
+    told = repr(value)
+    return "not shown: a model key" if SECRET.search(told) else f"got {told}"
+
+
+def named(name: object) -> str:
+    """A name as an error shows it: of `model_key:SECRET`, a blank forgotten, the beginning."""
+    found = SECRET.search(str(name))
+    return str(name)[: found.end()] if found else str(name)
+
+
 class Section:
     """A mapping in the file."""
 
@@ -38,12 +50,13 @@ class Section:
         if isinstance(values, dict):
             self.values = values
         elif values is not None:
-            self.problem((), f"expected `name: value` lines (got {values!r})")
+            self.problem((), f"expected `name: value` lines ({got(values)})")
 
     def problem(self, key: Sequence[str], what: str) -> None:
         """Notes what is wrong with a value, or with the section where `key` is empty."""
         place = (*self.path, *key)
-        name = f"{'.'.join(place)}: " if place else ""
+        shown = ".".join(named(part) for part in place)
+        name = f"{shown}: " if place else ""
         self.findings.problems.append(f"{self.findings.where(place)}: {name}{what}")
 
     def only(self, known: Sequence[str]) -> None:
@@ -55,7 +68,8 @@ class Section:
                 self.problem([key], f"unknown name{hint}")
             else:
                 place = (*self.path, key)
-                told = f"{self.findings.where(place)}: {'.'.join(place)} has no effect"
+                name = ".".join(named(part) for part in place)
+                told = f"{self.findings.where(place)}: {name} has no effect"
                 self.findings.warnings.append(f"{told}; known are {', '.join(known)}")
 
     def text(
@@ -69,7 +83,8 @@ class Section:
                 self.problem([key], f"required but not given{meant}")
             return default or ""
         if not isinstance(value, str):
-            self.problem([key], f"expected a text (got {value!r}); put it in quotes")
+            shown = got({key: value} if SECRET.search(key) else value)
+            self.problem([key], f"expected a text ({shown}); put it in quotes")
             return default or ""
         if choices and value not in choices:
             hint = closest(value, choices)
@@ -91,7 +106,7 @@ class Section:
             return default
         number = _whole(value)
         if number is None or number < least:
-            self.problem([key], f"expected a whole number from {least} on (got {value!r})")
+            self.problem([key], f"expected a whole number from {least} on ({got(value)})")
             return default
         return number
 
@@ -104,7 +119,7 @@ class Section:
         numbers = [_whole(part) for part in (parts if isinstance(parts, list) else [parts])]
         found = tuple(number for number in numbers if number is not None and number >= 0)
         if len(found) != len(numbers) or len(set(found)) != len(found):
-            self.problem([key], f"expected different whole numbers, as in [0, 1] (got {value!r})")
+            self.problem([key], f"expected different whole numbers, as in [0, 1] ({got(value)})")
             return default
         return found
 

@@ -18,6 +18,10 @@ class Word(str):
     __slots__ = ()
 
 
+SECRET = re.compile(r"(?:model|encryption)_?key", re.IGNORECASE)
+"""Names whose values errors do not show."""
+
+
 class SpecSyntaxError(ValueError):
     """Text that is not in the format; `line` counts from 1."""
 

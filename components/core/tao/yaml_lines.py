@@ -7,7 +7,10 @@ from typing import Any
 
 import yaml
 
-from components.core.tao.spec_text import Lines, SpecSyntaxError
+from components.core.tao.spec_text import SECRET, Lines, SpecSyntaxError
+
+UNSHOWN = "model_key (not shown) is not valid; write a blank behind the colon, and it in quotes"
+"""In place of an error that may hold the key."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -48,6 +51,9 @@ def parse(text: str) -> tuple[Any, Lines]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = ", ".join(filter(None, [error.context, error.problem])) or "not YAML"
+        marks = [one.line for one in (error.context_mark, error.problem_mark) if one]
+        if marks and SECRET.search("\n".join(text.splitlines()[min(marks) : max(marks) + 1])):
+            what = UNSHOWN
         raise SpecSyntaxError(mark.line + 1 if mark else 1, what) from None
     except yaml.YAMLError as error:
         raise SpecSyntaxError(1, str(error).partition("\n")[0]) from None
@@ -66,7 +72,10 @@ def _value(loader: _Loader, node: yaml.Node, path: tuple[str | int, ...], lines:
     try:
         return loader.construct_object(node, deep=True)
     except (ValueError, ArithmeticError, TypeError, LookupError) as error:
-        raise SpecSyntaxError(node.start_mark.line + 1, f"{node.value!r}: {error}") from None
+        what = f"{node.value!r}: {error}"
+        if any(SECRET.search(str(name)) for name in path) or SECRET.search(what):
+            what = UNSHOWN
+        raise SpecSyntaxError(node.start_mark.line + 1, what) from None
 
 
 def _mapping(
@@ -84,7 +93,9 @@ def _mapping(
         name = key.value
         if id(key) in written:
             if name in own:
-                raise SpecSyntaxError(line, f"{name} is there twice, first in line {own[name]}")
+                found_name = SECRET.search(name)
+                shown = name[: found_name.end()] if found_name else name
+                raise SpecSyntaxError(line, f"{shown} is there twice, first in line {own[name]}")
             own[name] = line
             lines[(*path, name)] = line
         found[name] = _value(loader, value, (*path, name), lines)

@@ -107,7 +107,10 @@ experiments:
         (9, "experiments.e.dataset: '../other' leads out of the project"),
         (10, "experiments.f/1: the name becomes that of folders"),
         (12, "experiments.f/1.export_type: 'fp17' is none of fp32, fp16, int8"),
-        (13, "experiments.f/1.model_key: expected a text (got 12345); put it in quotes"),
+        (
+            13,
+            "experiments.f/1.model_key: expected a text (not shown: a model key); put it in quotes",
+        ),
         (14, "experiments.f/1.export_model: 'weights/x.tlt': give the file's name"),
         (15, "experiments.f/1.release: retinanet runs with TensorFlow 1"),
         (10, "experiments.f/1.dataset: required but not given"),
@@ -216,6 +219,36 @@ def test_paths_of_the_container_become_those_of_this_machine(tmp_path: Path) -> 
     assert found.layout.mounts.environment == {"DALI_DISABLE_NVML": "1"}
     assert "CUDA_VISIBLE_DEVICES=0 chooses GPUs of the host" in found.warnings[0]
     assert (tmp_path / ".tao_mounts.json").read_text(encoding="utf-8") == before
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "model_key: 987654321",
+        "model_key: [s987654321]",
+        "model_key: {a: s987654321}",
+        "model_key: !!int s987654321",
+        "model_key: !!int\n      s987654321",
+        "model_key: !s987654321 x",
+        "model_key: *s987654321",
+        'model_key: "s987654321',
+        "model_key: 2024-13-45 # 987654321",
+        "model_key:s987654321",
+        "model_key:s987654321: x",
+        "model_key:s987654321: x\n    model_key:s987654321: y",
+        "- model_key: s987654321",
+    ],
+)
+@pytest.mark.parametrize("more", ["", "head: dssd\n    dataset: d\n    "])
+def test_no_error_shows_a_model_key(tmp_path: Path, written: str, more: str) -> None:
+    text = f"experiments:\n  e:\n    {more}{written}\n"
+    with pytest.raises(SettingsError) as caught:
+        found = Project.load(project(tmp_path, text))
+        raise SettingsError(list(found.warnings), "warnings")
+    told = str(caught.value)
+    assert "experiments.yml:" in told
+    for value in ("987654321", "2024", "month"):
+        assert value not in told.replace(str(tmp_path), "")
 
 
 def test_a_path_that_no_specification_could_hold(tmp_path: Path) -> None:
