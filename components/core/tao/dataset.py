@@ -16,10 +16,13 @@ from components.core import files
 from components.core.cpus import usable_cpus
 from components.core.errors import InputError
 from components.core.formats import coco, kitti_labels
+from components.core.formats.image_files import ImageFiles
 from components.core.formats.shapes import Problem
 from components.core.kitti.check import check
 from components.core.tao.experiment import Experiment
+from components.core.tao.layout import IMAGE_FOLDERS
 from components.core.tao.specs import SpecTree, lookup, lookup_all
+from components.core.wording import counted
 
 COLUMNS = kitti_labels.COLUMNS
 
@@ -28,6 +31,9 @@ SOURCES = (("train_data_sources", True), ("val_data_sources", True), ("test_data
 
 RECORDS = "tfrecords"
 """Beginning of the names of folders with converted data, which may lie in a data set's."""
+
+ARCHIVER = "__MACOSX"
+"""Folder that unpacking an archive of macOS leaves; of no use, as hidden ones."""
 
 SHOWN = 20
 """Problems that are listed."""
@@ -63,7 +69,7 @@ def look_through(experiment: Experiment, spec: SpecTree | None) -> Found:
 
 def _kitti(folder: Path, spec: SpecTree | None) -> Found:
     found = Found()
-    for place in _subsets(folder):
+    for place in _subsets(folder, spec, found.notes):
         try:
             report = check(place)
         except InputError as error:
@@ -97,16 +103,37 @@ def _unlabelled(missing: set[str], spec: SpecTree | None) -> list[str]:
     ]
 
 
-def _subsets(folder: Path) -> list[Path]:
-    """The folders that hold labels; those of records lie beside them."""
+def _subsets(folder: Path, spec: SpecTree | None, notes: list[str]) -> list[Path]:
+    """The folders that hold labels, or that `spec` names; those of records lie beside them."""
     if any((folder / name).is_dir() for name in kitti_labels.LABEL_FOLDERS):
         return [folder]
-    below = [path for path in sorted(folder.iterdir()) if path.is_dir()]
-    return [path for path in below if not path.name.startswith(RECORDS)] or [folder]
+    named = {path.resolve() for path in _named(spec).values()} if spec else set()
+    found = []
+    for place in sorted(path for path in folder.iterdir() if path.is_dir() and _used(path.name)):
+        inside = place.resolve()
+        if any(path.is_relative_to(inside) for path in named) or _has_labels(place):
+            found.append(place)
+        elif images := len(ImageFiles(place).names):
+            notes.append(f"{place}: {counted(images, 'image')} without labels: left out")
+    return found or [folder]
 
 
-def _places(spec: SpecTree) -> list[str]:
-    """Folders that a conversion names and that are not there."""
+def _has_labels(place: Path) -> bool:
+    """Whether it has label files in folders for them, or beside images that are in no such one."""
+    if any(path.is_dir() for name in kitti_labels.LABEL_FOLDERS for path in place.rglob(name)):
+        return bool(kitti_labels.label_files(place))
+    if any(path.is_dir() for name in IMAGE_FOLDERS for path in place.rglob(name)):
+        return False
+    return bool(ImageFiles(place).names and kitti_labels.label_files(place))
+
+
+def _used(name: str) -> bool:
+    """Whether a file or folder of this name belongs to the data."""
+    return not name.startswith((".", RECORDS)) and name != ARCHIVER
+
+
+def _named(spec: SpecTree) -> dict[str, Path]:
+    """Setting of a conversion → folder that it names."""
     root = lookup(spec, "kitti_config.root_directory_path", "")
     named = {"image_directory_path": Path(lookup(spec, "image_directory_path", "") or ".")}
     if root:
@@ -114,9 +141,14 @@ def _places(spec: SpecTree) -> list[str]:
         for name in ("image_dir_name", "label_dir_name"):
             if below := lookup(spec, f"kitti_config.{name}", ""):
                 named[f"kitti_config.{name}"] = Path(root) / below
+    return named
+
+
+def _places(spec: SpecTree) -> list[str]:
+    """Folders that a conversion names and that are not there."""
     return [
         f"{spec.path}:{spec.line(name)}: {name}: {path} is no folder; name one of the data set"
-        for name, path in named.items()
+        for name, path in _named(spec).items()
         if not path.is_dir()
     ]
 
@@ -180,7 +212,7 @@ def _converted(spec: SpecTree) -> Iterator[tuple[str, Path, Path]]:
 
 
 def content(folder: Path) -> str:
-    """SHA-256 (hex) over the names and bytes of a data set's files, but for converted ones."""
+    """SHA-256 (hex) over the names and bytes of the files, but for converted and hidden ones."""
     paths = list(_files(folder))
 
     def hashed(path: Path) -> str:
@@ -217,8 +249,7 @@ def _files(folder: Path) -> Iterable[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file()
-        and not any(part.startswith(RECORDS) for part in path.relative_to(folder).parts)
+        if path.is_file() and all(_used(part) for part in path.relative_to(folder).parts)
     )
 
 

@@ -1,11 +1,13 @@
 """The data set is looked through before anything is started: every kind of problem, all at once."""
 
 import json
+import shutil
 
 import pytest
 import tao_fakes
 
 from components.core.tao.dataset import clean_copy, content
+from components.tao_convert.converting import look
 from components.tao_convert.stage import STAGE, ConvertSettings
 from pipelines.demo_tao import write_project
 
@@ -40,6 +42,34 @@ def test_folders_that_a_conversion_names_must_be_there(project):
     spec.write_text(spec.read_text().replace('"image_2"', '"images"'))
     (problem,) = told(project, "dssd_resnet18_01")
     assert f"{spec}:4: kitti_config.image_dir_name" in problem
+
+
+def test_folders_without_labels_are_left_out(project, tmp_path):
+    folder = project / "data" / "kitti_detection"
+    before = content(folder)
+    full = folder / "full"
+    for name in ("notes", ".cache", "__MACOSX/full/label_2", "..split.partial-1/train/label_2"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "a.txt").write_text("no label")
+    (folder / ".cache" / "label_2").mkdir()
+    (folder / "empty").mkdir()
+    assert told(project, "dssd_resnet18_01") == []
+    shutil.rmtree(folder / "notes")
+    assert content(folder) == before
+
+    shutil.copytree(full / "image_2", folder / "test" / "image_2")
+    (folder / "test" / "readme.txt").write_text("images of the test")
+    settings = ConvertSettings(project=str(project), experiment="dssd_resnet18_01")
+    found = look(settings)
+    assert found.problems == []
+    images = len(list((full / "image_2").iterdir()))
+    assert f"{folder / 'test'}: {images} images without labels: left out" in found.notes
+
+    spec = project / "specs" / "dssd_resnet18_01" / "convert.txt"
+    spec.write_text(spec.read_text().replace("$dataset/full", "$dataset/test"))
+    (folder / "test" / "label_2").mkdir()
+    (problem,) = told(project, "dssd_resnet18_01")
+    assert f"{folder / 'test'} holds no label files" in problem
 
 
 def test_coco_documents_are_looked_through(project):
