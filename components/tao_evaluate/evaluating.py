@@ -26,9 +26,14 @@ def run(settings: EvaluateSettings, job: Job) -> None:
     )
     data = bundles.fitting_data(job.inputs["records"], task)
     bundle, _ = bundles.fitting(job.inputs["model"], task)
+    other = bundles.foreign(bundle, data)
+    if other:
+        job.report.warn(other)
     figures, classes = _measured(task, bundle, job)
     notes = ["The figures are those of NVIDIA TAO, on the part for validation."]
-    if bundle.training.get("epoch") and "map" in bundle.metrics:
+    if other:
+        notes.append(f"{other}.")
+    elif bundle.training.get("epoch") and "map" in bundle.metrics:
         notes.append(
             "The same part chose the epoch, so they are better than what to expect of new images."
         )

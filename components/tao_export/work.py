@@ -23,8 +23,10 @@ def run(settings: ExportSettings, job: Job) -> None:
         settings.project, settings.experiment, settings.release, ["export"], report=job.report
     )
     records = job.inputs["records"]
-    bundles.fitting_data(records, task)
+    data = bundles.fitting_data(records, task)
     bundle, checkpoint = bundles.fitting(job.inputs["model"], task)
+    if other := bundles.foreign(bundle, data):
+        job.report.warn(other)
     data_type = settings.export_type or task.experiment.export_type
     folder = job.work / "export"
     files.remove(folder)

@@ -39,8 +39,10 @@ def run(settings: PruneSettings, job: Job) -> None:
         files.publish(model, job.outputs["pruned"])
         return
     task = planned(settings.project, settings.experiment, settings.release, TASKS)
-    bundles.fitting_data(records, task)
+    data = bundles.fitting_data(records, task)
     trained, checkpoint = bundles.fitting(model, task)
+    if other := bundles.foreign(trained, data):
+        job.report.warn(other)
     count = gpus(task, settings.processes, job.report)
     identity = [trained.fingerprint, task.identity("retrain", records), settings.prune_threshold]
     folder = job.work / digest(identity, 16)

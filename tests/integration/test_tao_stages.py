@@ -413,6 +413,29 @@ def test_records_of_one_experiment_do_not_train_another(tao):
         run.train()
 
 
+def test_a_model_of_other_data_is_evaluated_and_exported_with_a_word(tao, tmp_path, capfd):
+    run = tao(DSSD)
+    run.shorten(2)
+    first = run.convert()
+    run.train()
+    run.evaluate()
+    assert "was trained on other data" not in capfd.readouterr().err
+    folder = run.project / "data" / "kitti_detection" / "full" / "label_2"
+    crowded = max(folder.glob("*.txt"), key=lambda path: path.stat().st_size)
+    crowded.write_text("".join(crowded.read_text().splitlines(keepends=True)[1:]))
+    for place in ("records", "evaluation", "report.html"):
+        (tmp_path / place).rename(tmp_path / f"first_{place}")
+    second = run.convert()
+    assert second.content != first.content
+    notes = " ".join(run.evaluate().notes)
+    told = f"was trained on other data ({first.content[:12]}) than the records are of"
+    assert told in notes
+    assert "the same part chose" not in notes.lower()
+    assert told in capfd.readouterr().err
+    run.export()
+    assert told in capfd.readouterr().err
+
+
 def test_more_gpus_than_there_are_is_an_error_and_host_indices_have_no_effect(
     tao, tmp_path, monkeypatch
 ):

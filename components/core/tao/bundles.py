@@ -159,6 +159,17 @@ def fitting_data(records: Path, task: Task) -> TaoData:
     return data
 
 
+def foreign(bundle: ModelBundle, data: TaoData) -> str:
+    """What a user should know of a model that was not trained on this data; '' where it was."""
+    if bundle.dataset == data.content:
+        return ""
+    return (
+        f"{bundle.name} was trained on other data ({bundle.dataset[:12]}) than the records are of "
+        f"({data.content[:12]}): {data.experiment} has been changed since, or these are not the "
+        "records of the training"
+    )
+
+
 def summary(bundle: ModelBundle) -> dict[str, object]:
     """What the Kubeflow UI shows of a bundle."""
     told: dict[str, object] = {"checkpoint": bundle.training["checkpoint"], **bundle.metrics}
