@@ -98,7 +98,7 @@ def split(
     from pipelines import tao_split
 
     _, chosen = _experiments(options["own_project"] or project, words)
-    divided = tao_split.datasets(chosen, subset, options["overwrite"])
+    divided = tao_split.datasets(chosen, subset, val, options["overwrite"])
     for experiment in divided:
         if options["dry_run"]:
             source = experiment.data / subset

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from components.core import files
-from components.core.errors import InputError, ProblemsError
+from components.core.errors import InputError, ProblemsError, SettingsError
 from components.core.settings import parse_assignments
 from components.core.tao.experiment import Experiment
 from components.core.tao.layout import IMAGE_FOLDERS
@@ -18,14 +18,23 @@ from pipelines.tao_places import exchange
 PARTS = ("train", "val")
 
 
+ROOM = f".split{files.PARTIAL}"
+"""Beginning of the names of folders in which subsets are divided."""
+
+
 def problems(experiment: Experiment, subset: str, overwrite: bool) -> list[str]:
     """What keeps a data set from being divided."""
     source = experiment.data / subset
+    there = sorted(
+        path.name for path in experiment.data.glob("[!.]*") if (path / "label_2").is_dir()
+    )
+    listed = f"; subsets are {', '.join(there)}" if there else ""
+    if not subset or Path(subset).name != subset or subset.startswith("."):
+        return [
+            f"--subset: got {subset!r}, accepted is the plain name of a folder in "
+            f"{experiment.data}{listed}"
+        ]
     if not source.is_dir():
-        there = sorted(
-            path.name for path in experiment.data.glob("[!.]*") if (path / "label_2").is_dir()
-        )
-        listed = f"; subsets are {', '.join(there)}" if there else ""
         return [f"the data set {experiment.dataset} has no subset {subset!r} ({source}){listed}"]
     if subset in PARTS:
         return [f"the subset {subset} would be divided into itself; name another, such as full"]
@@ -53,7 +62,7 @@ def split(
 
     Raises:
         InputError: labels that cannot be used, or a part that would be empty.
-        SettingsError: `val` is no share of the images.
+        SettingsError: a wrong setting.
     """
     from components.core.kitti import check, conversion
     from pipelines.dataset_writing import settings_of, split_into
@@ -66,8 +75,10 @@ def split(
     form, found = conversion.read(source)
     if form == "kitti":
         check.check(source).require()
-    room = experiment.data / f".split{files.PARTIAL}{subset}"
-    files.remove(room)
+    room = experiment.data / f"{ROOM}{subset}"
+    for begin in (ROOM, f".{ROOM}"):
+        for left in experiment.data.glob(f"{begin}*"):
+            files.remove(left)  # of a call that was killed
     try:
         split_into(room, found, settings, form, "", link=False)
         made = {room / part: experiment.data / part for part in PARTS if (room / part).is_dir()}
@@ -82,12 +93,18 @@ def split(
         click.echo(f"{target}: {_images(target)} images")
 
 
-def datasets(experiments: list[Experiment], subset: str, overwrite: bool) -> list[Experiment]:
+def datasets(
+    experiments: list[Experiment], subset: str, val: float, overwrite: bool
+) -> list[Experiment]:
     """One experiment for each data set.
 
     Raises:
+        SettingsError: `val` is no share of the images.
         ProblemsError: with everything that keeps any of them from being divided.
     """
+    if not 0 < val < 1:
+        text = f"--val: got {val:g}, accepted is a share of the images between 0 and 1, such as 0.2"
+        raise SettingsError([text], "the command line")
     chosen = list({experiment.data: experiment for experiment in experiments}.values())
     if found := [text for one in chosen for text in problems(one, subset, overwrite)]:
         raise ProblemsError([InputError(text) for text in found], "the data sets")

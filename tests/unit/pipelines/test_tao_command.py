@@ -94,18 +94,42 @@ def test_wrong_projects_are_told_with_all_their_problems(project: Path) -> None:
         (("train", "example", "dssd_resnet18_1"), "no experiment 'dssd_resnet18_1'; did you mean"),
         (("split", "example", DSSD), "Missing option '--subset'"),
         (("split", "example", DSSD, "--subset", "ful"), "subsets are full, train, val"),
-        (("split", "example", DSSD, "--subset", "full", "--overwrite", "--val", "-1"), "val_size"),
+        (
+            ("split", "example", DSSD, "--subset", "full", "--overwrite", "--val", "-1"),
+            "--val: got -1",
+        ),
+        (
+            ("split", "example", DSSD, "--subset", "full", "--overwrite", "--val", "2"),
+            "--val: got 2",
+        ),
+        (("split", "example", DSSD, "--subset", ".", "--overwrite"), "--subset: got '.'"),
+        (("split", "example", DSSD, "--subset", "", "--overwrite"), "--subset: got ''"),
+        (("split", "example", DSSD, "--subset", "..", "--overwrite"), "--subset: got '..'"),
+        (
+            ("split", "example", DSSD, "--subset", "../coco_detection", "--overwrite"),
+            "accepted is the plain name of a folder in",
+        ),
+        (
+            ("split", "example", DSSD, "--subset", "train/", "--overwrite"),
+            "got 'train/', accepted is the plain name",
+        ),
     ],
 )
 def test_wrong_words(project: Path, words: tuple[str, ...], message: str) -> None:
+    before = tree(project)
     done = tao(*words)
     assert done.exit_code in (2, 3)
     assert message in done.output
+    assert tree(project) == before
 
 
 def test_split_moves_what_was_there_into_the_archive(project: Path) -> None:
     data = project / "data" / "kitti_detection"
     old, full = tree(data / "val"), tree(data / "full")
+    for name in ("..split.partial-full.partial-1a2b3c4d", ".split.partial-other"):
+        labels = data / name / "train" / "label_2"  # of calls that were killed
+        labels.mkdir(parents=True)
+        (labels / "a.txt").write_text("disc 0")
     words = ("--subset", "full", "--val", "0.25", DSSD)
     done = tao("-p", "example", "split", *words)
     assert done.exit_code == 3
