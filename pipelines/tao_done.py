@@ -15,6 +15,8 @@ from typing import Any
 from components import __version__
 from components.core import files
 from components.core.artifacts import base
+from components.core.artifacts.model_bundle import ModelBundle
+from components.core.errors import InputError
 from components.core.settings import Settings
 from components.core.tao.experiment import Experiment
 
@@ -65,6 +67,21 @@ def keep(experiment: Experiment, task: str, made_with: Mapping[str, Any]) -> Non
 def place(experiment: Experiment, task: str) -> Path:
     """The file of a task."""
     return experiment.models / f"{task}.json"
+
+
+def lacking(result: Path) -> str:
+    """Which file of a result is gone, as a sentence; '' where none is, or nothing is there."""
+    if not files.holds_something(result) or not result.is_dir():
+        return ""
+    try:
+        base.read_index(result)
+        if (result / ModelBundle.FILE).is_file():
+            bundle = ModelBundle.load(result)
+            for kind in bundle.formats:
+                bundle.file(result, kind)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def _plain(value: Any) -> Any:

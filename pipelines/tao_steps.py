@@ -56,7 +56,11 @@ class Step:
     def is_done(self) -> bool:
         """Whether its result is there, made with what it would be made with now."""
         there = all(path.exists() for path in self.outputs.values())
-        return there and self.is_recorded and self._is_known
+        return there and self.is_recorded and self._is_known and not self._lacking
+
+    @property
+    def _lacking(self) -> list[str]:
+        return [text for path in self.outputs.values() if (text := tao_done.lacking(path))]
 
     @property
     def _is_known(self) -> bool:
@@ -95,7 +99,12 @@ class Step:
                 known = self._is_known
             except InputError as error:
                 return [str(error)]
-            if not known:
+            if self._lacking:
+                found.append(
+                    f"{self.experiment.name}: {self._lacking[0]}; --overwrite moves what is left "
+                    "into the archive and makes it anew"
+                )
+            elif not known:
                 found.append(
                     f"{self.experiment.name}: {self.occupied[0]} was made with other settings, "
                     "specifications or data; --overwrite moves it into the archive"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from components.core.artifacts.base import Index
+from components.core.artifacts.model_bundle import ModelBundle
 from components.core.errors import InputError, ProblemsError, StoppedError, TrainyardError
 from components.core.settings import Settings
 from components.core.stage import Job, Stage
@@ -25,10 +25,6 @@ from pipelines.tao_steps import Step
 
 SECRET = "tlt_encode"
 DSSD, DETECTNET = "dssd_resnet18_01", "detectnetv2_resnet18_01"
-
-
-class Text(Index):
-    SCHEMA = "trainyard/test-text"
 
 
 class WriteSettings(Settings):
@@ -47,7 +43,8 @@ def write(settings: WriteSettings, job: Job) -> None:
     folder = job.outputs["model"]
     folder.mkdir()
     (folder / "weights.txt").write_text(settings.text, encoding="utf-8")
-    Text(fingerprint=settings.text).save(folder)
+    formats = {"text": "weights.txt"}
+    ModelBundle(fingerprint=settings.text, name="text", formats=formats, task="none").save(folder)
 
 
 def problem(settings: WriteSettings) -> list[TrainyardError]:
@@ -110,6 +107,19 @@ def test_a_result_is_replaced_only_where_wanted_and_never_deleted(
     assert run([step(project, DSSD, "second")], overwrite=True, keep_going=False) == 0
     assert len(list(project.layout.archive.iterdir())) == 1
     assert "nothing has changed since" in capsys.readouterr().err
+
+
+def test_a_result_whose_files_are_gone_is_none(project: Project) -> None:
+    assert run([step(project, DSSD)], overwrite=False, keep_going=False) == 0
+    (project.experiment(DSSD).models / "model" / "weights.txt").unlink()
+    assert not step(project, DSSD).is_done
+    with pytest.raises(ProblemsError, match=r"weights.txt is missing; --overwrite moves"):
+        require_sound([step(project, DSSD)], overwrite=False)
+    require_sound([step(project, DSSD)], overwrite=True)
+    assert run([step(project, DSSD)], overwrite=True, keep_going=False) == 0
+    assert content(project, DSSD) == "first"
+    (kept,) = project.layout.archive.iterdir()
+    assert [path.name for path in (kept / "model").iterdir()] == ["model.json"]
 
 
 def test_a_failed_run_leaves_the_old_result_in_its_place(project: Project) -> None:
