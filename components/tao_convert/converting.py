@@ -88,7 +88,8 @@ def _converted(task: Task, found: dataset.Found, content: str, job: Job) -> tupl
         return place, ""
     template = task.experiment.spec("convert").read_bytes().decode("utf-8", "replace")
     place = job.work / digest([content, task.release.tag, template], 16)
-    source = place / COPY if found.scores else task.experiment.data
+    copied = found.scores or found.marked
+    source = place / COPY if copied else task.experiment.data
     spec = place / CONVERT / task.experiment.spec("convert").name
     command = task.program.convert(spec, place / DATA, place / CONVERT)
     told = shown(command, task.key).replace(f"{place}/", "")
@@ -97,9 +98,10 @@ def _converted(task: Task, found: dataset.Found, content: str, job: Job) -> tupl
         return place, told
     files.remove(place)
     (place / DATA).mkdir(parents=True)
-    if found.scores:
+    if copied:
         job.report.message(
-            f"{counted(found.scores, 'label line')} with a 16th column: a copy without it is used"
+            f"{counted(found.scores, 'label line')} with a 16th column, "
+            f"{counted(found.marked, 'label file')} with a byte order mark: a copy without is used"
         )
         dataset.clean_copy(task.experiment.data, source)
     more = {"dataset": str(source), "dataset_raw": str(source)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,8 @@ class CheckReport:
     """Class → usable objects."""
     scores: int = 0
     """Objects with a 16th column."""
+    marked: int = 0
+    """Label files that begin with a byte order mark."""
     errors: list[Problem] = field(default_factory=list)
     """What cannot be used: lines, boxes, files."""
     notes: list[Problem] = field(default_factory=list)
@@ -106,7 +109,12 @@ def check(folder: Path, classes: Sequence[str] = ()) -> CheckReport:
         size = _image(path, top, images, found)
         labels = _objects(path, size, found)
         counts.update(labels)
-        if not labels and not path.read_bytes().strip():
+        raw = path.read_bytes()
+        if raw.startswith(BOM_UTF8):
+            found.marked += 1
+            what = "a byte order mark, which TAO takes for a part of the class: copies have none"
+            found.notes.append(Problem(Fault.LEFT_OUT, str(path), "", what))
+        if not labels and not raw.removeprefix(BOM_UTF8).strip():
             found.empty.append(path.relative_to(top).as_posix())
     found.classes = dict(sorted(counts.items()))
     found.unlabelled = images.unused()

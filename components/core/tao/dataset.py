@@ -1,7 +1,8 @@
 """The data set of an experiment: looked through, counted, and never changed.
 
 KITTI for heads of TensorFlow 1, COCO documents and image folders for the others. Where label lines
-have a 16th column, the score of a prediction, a copy without it takes the data set's place.
+have a 16th column, the score of a prediction, or label files a byte order mark, a copy without it
+takes the data set's place.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from components.core.cpus import usable_cpus
 from components.core.errors import InputError
 from components.core.formats import coco, kitti_labels
 from components.core.formats.image_files import ImageFiles
+from components.core.formats.reading import text_of
 from components.core.formats.shapes import Problem
 from components.core.kitti.check import check
 from components.core.tao.experiment import Experiment
@@ -48,6 +50,8 @@ class Found:
     empty: int = 0
     scores: int = 0
     """Label lines with a 16th column."""
+    marked: int = 0
+    """Label files with a byte order mark."""
     problems: list[str] = field(default_factory=list)
     """What keeps a training from being started."""
     notes: list[str] = field(default_factory=list)
@@ -80,6 +84,7 @@ def _kitti(folder: Path, spec: SpecTree | None) -> Found:
         found.images += report.labels
         found.empty += len(report.empty)
         found.scores += report.scores
+        found.marked += report.marked
         found.problems += _told(report.errors)
         missing = {str(place / name) for name in report.unlabelled}
         found.notes += _told(note for note in report.notes if note.file not in missing)
@@ -227,7 +232,7 @@ def content(folder: Path) -> str:
 
 
 def clean_copy(source: Path, target: Path) -> None:
-    """A copy in which label lines have 15 columns; what is no label file is linked.
+    """A copy whose label lines have 15 columns and no byte order mark; other files are linked.
 
     Args:
         source: KITTI data set, with subsets or not; not changed.
@@ -240,7 +245,7 @@ def clean_copy(source: Path, target: Path) -> None:
         if path not in labels:
             files.link_or_copy(path.resolve(), place)
             continue
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = text_of(path).splitlines()
         cut = (" ".join(line.split()[:COLUMNS]) for line in lines if line.strip())
         files.write_text(place, "".join(f"{line}\n" for line in cut))
 

@@ -96,14 +96,28 @@ def test_content_changes_with_images_and_labels_but_not_with_records(project):
     assert content(folder) != before
 
 
+def test_a_byte_order_mark_needs_a_copy(project):
+    labels = sorted((project / "data" / "kitti_detection" / "full" / "label_2").glob("*.txt"))
+    settings = ConvertSettings(project=str(project), experiment="dssd_resnet18_01")
+    before = look(settings)
+    assert before.marked == 0
+    label = max(labels, key=lambda path: path.stat().st_size)
+    label.write_text(label.read_text(), encoding="utf-8-sig")
+    found = look(settings)
+    assert (found.marked, found.scores, found.problems) == (1, 0, [])
+    assert found.classes == before.classes
+    assert any(f"{label}: a byte order mark" in note for note in found.notes)
+
+
 def test_a_copy_keeps_every_line_and_cuts_only_the_score(project, tmp_path):
     folder = project / "data" / "kitti_detection"
     label = max((folder / "full" / "label_2").glob("*.txt"), key=lambda p: p.stat().st_size)
     lines = label.read_text().splitlines()
-    label.write_text("\n".join(f"{line} 0.5" for line in lines) + "\n")
+    text = "\n".join(f"{line} 0.5" for line in lines) + "\n"
+    label.write_text(text, encoding="utf-8-sig")
     clean_copy(folder, tmp_path / "copy")
     copied = tmp_path / "copy" / label.relative_to(folder)
-    assert copied.read_text().splitlines() == lines
+    assert copied.read_text(encoding="utf-8").splitlines() == lines
     assert len(lines) > 1
     names = {p.relative_to(folder) for p in folder.rglob("*") if p.is_file()}
     assert {p.relative_to(tmp_path / "copy") for p in (tmp_path / "copy").rglob("*.*")} == names
