@@ -405,6 +405,17 @@ def test_a_16th_column_is_cut_in_a_copy_and_no_label_is_lost(tao, tmp_path):
     assert str(tmp_path / "records" / "dataset") in text or "records/dataset" in text
 
 
+def test_a_byte_order_mark_is_cut_in_a_copy(tao, tmp_path):
+    run = tao(DSSD)
+    folder = run.project / "data" / "kitti_detection" / "full" / "label_2"
+    marked = max(folder.glob("*.txt"), key=lambda path: path.stat().st_size)
+    text = marked.read_text(encoding="utf-8")
+    marked.write_text(text, encoding="utf-8-sig")
+    assert run.convert().source == "dataset"
+    copy = tmp_path / "records" / "dataset" / "full" / "label_2" / marked.name
+    assert copy.read_text(encoding="utf-8") == text
+
+
 def test_records_of_one_experiment_do_not_train_another(tao):
     run = tao(DSSD)
     run.convert()
