@@ -28,7 +28,7 @@ KINDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 API = "/apis/pipelines.kubeflow.org/v2beta1"
 GIVEN = ("source=s3://clips/new", "epochs=3")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @dataclass

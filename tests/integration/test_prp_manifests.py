@@ -150,12 +150,21 @@ def test_the_overlays_job_is_the_one_that_the_builder_makes() -> None:
     ]
 
 
+OF_STAGES = {
+    "dataset_sync": ["source=/data/source"],
+    "rendering_sync": ["source=/data/source"],
+    "annotation_sync": ["annotations=/data/source"],
+}
+"""Stage → settings that it needs; those of TAO need a project and an experiment."""
+
+
 def test_printed_jobs_of_every_stage_are_valid(tmp_path: Path) -> None:
     for name in catalog.stages():
         stage = plan.load_stage(name)
         words = [f"--input={key}=/data/{key}" for key in stage.inputs]
         words += [f"--output={key}=/data/{key}" for key in stage.outputs]
-        settings = ["source=/data/source"] if name == "dataset_sync" else []
+        tao = ["project=/data/project", "experiment=first"] if name.startswith("tao_") else []
+        settings = OF_STAGES.get(name, tao)
         done = run(
             tmp_path, "job", name, *settings, *words, "--pvc", "clips:/data", "--namespace", "x",
             "--secret", "all", "--toleration", "gpu=a40:NoSchedule", "--gpu-product", "NVIDIA-A40",
