@@ -96,7 +96,7 @@ def fit(
             raise InputError("; ".join(problems))
         if processes.first:
             folder.mkdir(parents=True, exist_ok=True)
-            for place in (folder, folder / "weights"):
+            for place in (folder, folder / "weights", folder / "logs"):
                 files.remove_partials(place)
         else:
             report = Reporter(report.stage, "silent")
