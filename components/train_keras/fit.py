@@ -95,7 +95,7 @@ class Fit:
             TrainyardError: the loss is no longer finite.
         """
         (self._folder / WEIGHTS).mkdir(parents=True, exist_ok=True)
-        for place in (self._folder, self._folder / WEIGHTS, self._folder / "logs"):
+        for place in (self._folder, self._folder / WEIGHTS, self._folder / LOGS):
             files.remove_partials(place)
         self._build()
         self._restore()

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from components.core.errors import InputError, TrainyardError
 from components.core.events import Reporter
+from components.core.files import partial_sibling
 from components.core.training.batch_norm import BatchNormWarmup
 from components.core.training.checkpoint import read_snapshot
 from components.core.training.fit import FitResult, fit, resolve_device, resolve_precision
@@ -180,6 +181,15 @@ def test_best_last_and_series_are_kept(tmp_path: Path) -> None:
     for epoch, path in result.weights.items():
         torch.testing.assert_close(load_file(path), dict(kept[epoch - 1]), rtol=0, atol=0)
     assert [row["val_loss"] for row in result.history] == [0.9, 0.3, 0.5, 0.3, 0.4, 0.8, 0.7]
+
+
+@pytest.mark.parametrize("place", ["snapshot.pt", "weights/0001.safetensors", "logs/log.csv"])
+def test_what_a_kill_left_half_written_is_gone_afterwards(tmp_path: Path, place: str) -> None:
+    left = partial_sibling(tmp_path / place)
+    left.parent.mkdir(exist_ok=True)
+    left.write_text("half")
+    fit(Regression(linear()), Points(8, 1), None, options(), tmp_path, Reporter("test"))
+    assert not left.exists()
 
 
 def test_early_stopping_ends_training_and_a_second_call_does_nothing(tmp_path: Path) -> None:
